@@ -1,0 +1,102 @@
+package registry
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/kelpie-registry/kelpie/store"
+)
+
+// Check reads the whole namespace and returns an error for each place where
+// records, index and load counters disagree, joined, or nil. The reads take
+// several transactions, so the answer is about a registry at rest: run it in
+// tests and after incidents, with no other operation under way.
+func (r *Registry) Check(ctx context.Context) error {
+	owned := make(map[string]ActorID) // index key -> actor
+	loads := make(map[string]int64)   // load key -> actors
+	var errs []error
+	err := r.scan(ctx, tagActor, func(kv store.KeyValue) error {
+		rec, err := decodeActor(kv.Value)
+		if err != nil {
+			return fmt.Errorf("%w (key %q)", err, kv.Key)
+		}
+		name, _, ok := cutTuple(kv.Key[len(r.keys.prefix)+1:])
+		if !ok {
+			return fmt.Errorf("%w: actor key %q", ErrCorrupt, kv.Key)
+		}
+		owned[string(r.keys.owned(rec.node, rec.incarnation, ActorID(name)))] = ActorID(name)
+		loads[string(r.keys.load(rec.node, rec.incarnation))]++
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = r.scan(ctx, tagOwned, func(kv store.KeyValue) error {
+		if _, ok := owned[string(kv.Key)]; !ok {
+			errs = append(errs, fmt.Errorf("%w: index entry %q without its record", ErrCorrupt, kv.Key))
+		}
+		delete(owned, string(kv.Key))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = r.scan(ctx, tagLoad, func(kv store.KeyValue) error {
+		var n int64
+		if len(kv.Value) == 8 {
+			n = int64(binary.LittleEndian.Uint64(kv.Value))
+		}
+		if want := loads[string(kv.Key)]; n != want {
+			errs = append(errs, fmt.Errorf("%w: load %q is %d, its records are %d", ErrCorrupt, kv.Key, n, want))
+		}
+		delete(loads, string(kv.Key))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	errs = append(errs, missing("index entry of actor", owned)...)
+	errs = append(errs, missing("load counter for records", loads)...)
+	return errors.Join(errs...)
+}
+
+func missing[V any](what string, m map[string]V) []error {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	errs := make([]error, 0, len(keys))
+	for _, k := range keys {
+		errs = append(errs, fmt.Errorf("%w: no %s %v (key %q)", ErrCorrupt, what, m[k], k))
+	}
+	return errs
+}
+
+// scanRows bounds the rows of one transaction of a scan.
+const scanRows = 1000
+
+// scan calls f with every row of a tag, in key order.
+func (r *Registry) scan(ctx context.Context, tag byte, f func(store.KeyValue) error) error {
+	begin, end := r.keys.all(tag)
+	for more := true; more; {
+		var rows []store.KeyValue
+		err := r.db.Read(ctx, func(tx store.Reader) (err error) {
+			rows, more, err = tx.GetRange(begin, end, store.RangeOptions{Limit: scanRows})
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("registry: scan: %w", err)
+		}
+		for _, kv := range rows {
+			if err := f(kv); err != nil {
+				return err
+			}
+			begin = append(slices.Clone(kv.Key), 0)
+		}
+	}
+	return nil
+}

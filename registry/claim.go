@@ -1,0 +1,220 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/kelpie-registry/kelpie/store"
+)
+
+// Claim is the handle of one ownership of one actor. It is safe for use from
+// several tasks.
+type Claim struct {
+	s        *Session
+	actor    ActorID
+	token    Token
+	released atomic.Bool // the holder has stopped believing, for good
+	doubt    bool        // a release is in doubt; guarded by the actor's turn
+
+	mu     sync.Mutex
+	ctx    context.Context // made on demand
+	cancel context.CancelCauseFunc
+}
+
+// Actor returns the claimed actor.
+func (c *Claim) Actor() ActorID { return c.actor }
+
+// Token returns the fencing token, to be sent along with every effect.
+func (c *Claim) Token() Token { return c.token }
+
+// Session returns the session that owns the actor.
+func (c *Claim) Session() *Session { return c.s }
+
+// Valid reports whether the holder may still believe that it owns the actor. It
+// reads the clock at every call and costs no I/O. The answer is about now: by
+// the time an effect arrives elsewhere it may be false, which is what the token
+// and [Guard] are for.
+func (c *Claim) Valid() bool {
+	return !c.released.Load() && c.s.Valid()
+}
+
+// Context ends when the claim is released or its session ends; clock.Cause
+// tells why. A lease that runs out during a pause of the process ends it only
+// after the pause: ask Valid.
+func (c *Claim) Context() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx == nil {
+		c.ctx, c.cancel = c.s.r.host.WithCancel(c.s.ctx)
+		if c.released.Load() {
+			c.cancel(errReleased)
+		}
+	}
+	return c.ctx
+}
+
+var errReleased = fmt.Errorf("%w: the claim was released", ErrNotOwner)
+
+// stopBelieving makes the claim invalid for good.
+func (c *Claim) stopBelieving() {
+	c.released.Store(true)
+	c.mu.Lock()
+	cancel := c.cancel
+	c.mu.Unlock()
+	if cancel != nil {
+		cancel(errReleased)
+	}
+}
+
+// Claim makes this session the owner of an actor that is free, or whose owner's
+// session has ended. A session that owns the actor already gets the same handle
+// again. The claim that it returns may already be invalid when the lease ran
+// out on the way: ask Valid.
+//
+// Errors: [ErrInvalid]; [ErrHeld] with the owner; [ErrDegraded];
+// [ErrSessionLost]; [ErrUnknown]: the session may own the actor, and Claim may
+// be called again; errors of the store and of ctx, after which nothing was
+// changed.
+func (s *Session) Claim(ctx context.Context, actor ActorID) (*Claim, error) {
+	if err := actor.Validate(); err != nil {
+		return nil, err
+	}
+	c, err := s.claim(ctx, actor)
+	if err != nil {
+		return nil, fmt.Errorf("registry: claim %q: %w", actor, err)
+	}
+	return c, nil
+}
+
+func (s *Session) claim(ctx context.Context, actor ActorID) (*Claim, error) {
+	leave, err := s.enter(ctx, actor)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	switch s.Health() {
+	case Lost:
+		return nil, ErrSessionLost
+	case Degraded:
+		return nil, ErrDegraded
+	}
+	a := claiming{s: s, actor: actor, op: s.r.newOpID(), held: s.handle(actor)}
+	about := s.event(0)
+	about.Actor = actor
+	version, err := s.r.transact(ctx, about, &a.doubt, a.attempt)
+	if err != nil {
+		return nil, err
+	}
+	if a.doubt {
+		s.r.resolved(about, a.found != 0)
+	}
+	token := a.found
+	if token == 0 {
+		token = Token(stamped(s.epoch, version))
+	}
+	if a.held != nil && a.held.token == token {
+		return a.held, nil
+	}
+	c := &Claim{s: s, actor: actor, token: token}
+	s.mu.Lock()
+	s.claims[actor] = c
+	s.mu.Unlock()
+	return c, nil
+}
+
+// handle returns the handle of a claim that this session still believes in.
+func (s *Session) handle(a ActorID) *Claim {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.claims[a]; c != nil && !c.released.Load() {
+		return c
+	}
+	return nil
+}
+
+// claiming is the state of one claim over its attempts.
+type claiming struct {
+	s     *Session
+	actor ActorID
+	op    opID
+	held  *Claim // what the session believes to hold
+	doubt bool
+	found Token // the token that the session turns out to have already
+}
+
+// attempt is one transaction: my session is live; the actor is free, mine, or
+// its owner's session is not live; then the record, the index and the load.
+func (a *claiming) attempt(tx store.Tx) error {
+	a.found = 0
+	s, k := a.s, a.s.r.keys
+	me, rec, err := s.r.readSessionAndActor(tx, s.id.node, a.actor)
+	if err != nil {
+		return err
+	}
+	if !me.lives(s.id.incarnation) {
+		return a.lost(me)
+	}
+	mine := rec != nil && rec.node == s.id.node && rec.incarnation == s.id.incarnation
+	switch {
+	case mine && (rec.op == a.op || a.held != nil && a.held.token == rec.token()):
+		a.found = rec.token()
+		return nil
+	case mine:
+		// A record that no handle stands for: the trace of an operation whose
+		// outcome stayed unknown, and which may still be on its way. The new
+		// record, with its new token, makes that one conflict.
+	case rec != nil:
+		owner, err := s.r.liveOwner(tx, rec)
+		if err != nil {
+			return err
+		}
+		if owner != (Owner{}) {
+			return &HeldError{Actor: a.actor, Owner: owner}
+		}
+		tx.Clear(k.owned(rec.node, rec.incarnation, a.actor))
+		tx.Add(k.load(rec.node, rec.incarnation), -1)
+	}
+	next := actorRecord{epoch: s.epoch, incarnation: s.id.incarnation, op: a.op, node: s.id.node}
+	tx.SetStamped(k.actor(a.actor), next.encode(), stampAt)
+	if !mine {
+		tx.Set(k.owned(s.id.node, s.id.incarnation, a.actor), nil)
+		tx.Add(k.load(s.id.node, s.id.incarnation), 1)
+	}
+	return nil
+}
+
+// lost reports that the session has ended. An attempt in doubt may have taken
+// effect before that.
+func (a *claiming) lost(me *sessionRecord) error {
+	err := a.s.endedError(me)
+	if a.doubt {
+		return fmt.Errorf("%w: %w", ErrUnknown, err)
+	}
+	return err
+}
+
+// ClaimWait is Claim that waits while the actor is held: until it is released,
+// or until its owner has been observed to be silent for the owner's
+// TTL·(1+MaxDrift), has been revoked, and the actor could be claimed. It ends
+// when ctx does, with an error that wraps ctx.Err() and [ErrHeld].
+func (s *Session) ClaimWait(ctx context.Context, actor ActorID) (*Claim, error) {
+	if err := actor.Validate(); err != nil {
+		return nil, err
+	}
+	for {
+		c, err := s.claim(ctx, actor)
+		var held *HeldError
+		switch {
+		case err == nil:
+			return c, nil
+		case !errors.As(err, &held):
+			return nil, fmt.Errorf("registry: wait for %q: %w", actor, err)
+		}
+		if err := s.waitForActor(ctx, held); err != nil {
+			return nil, fmt.Errorf("registry: wait for %q: %w (%w)", actor, err, held)
+		}
+	}
+}

@@ -1,0 +1,71 @@
+package registry
+
+import "github.com/kelpie-registry/kelpie/store"
+
+// EventKind says what an [Event] is about.
+type EventKind uint8
+
+// Kinds of events. Each comment names the fields that are set beside Kind.
+const (
+	// EventRenewed: a renewal succeeded. Node, Incarnation, Version.
+	EventRenewed EventKind = iota + 1
+	// EventRenewFailed: an attempt at a renewal failed. Node, Incarnation, Err.
+	EventRenewFailed
+	// EventHealth: a session's health changed. Node, Incarnation, Health; Err
+	// when it was lost.
+	EventHealth
+	// EventSilent: a session has been seen silent for long enough to be revoked.
+	// Node, Incarnation.
+	EventSilent
+	// EventRevokeStart: an attempt to revoke a session begins. Node,
+	// Incarnation, ID.
+	EventRevokeStart
+	// EventRevokeEnd: that attempt ended. Node, Incarnation, ID; Version when the
+	// session was revoked by it; Err: nil, ErrUnknown, or why it had no effect.
+	EventRevokeEnd
+	// EventDoubt: a commit's outcome is unknown and is being looked up. Node,
+	// Incarnation, Actor, Err.
+	EventDoubt
+	// EventResolved: that look-up found out. Applied says which way. Node,
+	// Incarnation, Actor.
+	EventResolved
+	// EventReleased: a claim was released. Node, Incarnation, Actor, Token,
+	// Version (zero when found out later).
+	EventReleased
+	// EventLeft: a session was ended by its own node. Node, Incarnation, Version
+	// (zero when found out later).
+	EventLeft
+)
+
+var eventNames = [...]string{
+	"", "renewed", "renew-failed", "health", "silent", "revoke-start",
+	"revoke-end", "doubt", "resolved", "released", "left",
+}
+
+func (k EventKind) String() string {
+	if int(k) < len(eventNames) && k > 0 {
+		return eventNames[k]
+	}
+	return "unknown"
+}
+
+// Event is something that the registry did by itself, for logs, metrics and
+// checkers.
+type Event struct {
+	Kind        EventKind
+	Node        NodeID
+	Incarnation Incarnation
+	Actor       ActorID
+	Token       Token
+	Version     store.Version
+	Health      Health
+	Applied     bool
+	ID          uint64 // pairs a start with its end, within one Registry
+	Err         error
+}
+
+func (r *Registry) emit(e Event) {
+	if r.o.Events != nil {
+		r.o.Events(e)
+	}
+}

@@ -1,0 +1,203 @@
+package registry
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/kelpie-registry/kelpie/host"
+	"github.com/kelpie-registry/kelpie/store"
+)
+
+// Registry is one process's access to the registry. It is safe for use from
+// several tasks.
+type Registry struct {
+	host host.Host
+	db   *store.DB
+	o    Options
+	keys keys
+
+	lastID atomic.Uint64 // pairs events
+
+	mu   sync.Mutex
+	seen map[sessionID]sighting // sessions under observation
+	past map[NodeID]ended       // sessions of this process that are over
+}
+
+// sessionID names a session: incarnations are unique for one node only.
+type sessionID struct {
+	node        NodeID
+	incarnation Incarnation
+}
+
+// ended is the newest session of a node id that this very process had and knows
+// to be over: no claim of it will be Valid again.
+type ended struct {
+	incarnation Incarnation
+	op          opID // of a join whose outcome was never learnt
+}
+
+// Open returns a registry over db. It touches neither the store nor the
+// network. The error wraps [ErrInvalid] and names the field and its limit.
+func Open(h host.Host, db *store.DB, o Options) (*Registry, error) {
+	if h == nil {
+		return nil, invalid("host is nil")
+	}
+	if db == nil {
+		return nil, invalid("db is nil")
+	}
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return &Registry{
+		host: h,
+		db:   db,
+		o:    o,
+		keys: newKeys(o.Namespace),
+		seen: make(map[sessionID]sighting),
+		past: make(map[NodeID]ended),
+	}, nil
+}
+
+// Options returns the options in force, defaults filled in.
+func (r *Registry) Options() Options { return r.o }
+
+// Lookup returns the owner of an actor at one instant between call and return.
+// The error wraps [ErrUnowned] when no live session owns it.
+func (r *Registry) Lookup(ctx context.Context, actor ActorID) (Owner, error) {
+	if err := actor.Validate(); err != nil {
+		return Owner{}, err
+	}
+	var owner Owner
+	err := r.db.Read(ctx, func(tx store.Reader) error {
+		rec, err := r.readActor(tx, actor)
+		if err != nil {
+			return err
+		}
+		owner, err = r.liveOwner(tx, rec)
+		return err
+	})
+	switch {
+	case err != nil:
+		return Owner{}, fmt.Errorf("registry: look up %q: %w", actor, err)
+	case owner == Owner{}:
+		return Owner{}, fmt.Errorf("%w: %q", ErrUnowned, actor)
+	}
+	return owner, nil
+}
+
+// liveOwner returns the owner that rec names if its session is live, and the
+// zero Owner if it is not or rec is nil.
+func (r *Registry) liveOwner(tx store.Reader, rec *actorRecord) (Owner, error) {
+	if rec == nil {
+		return Owner{}, nil
+	}
+	s, err := r.readSession(tx, rec.node)
+	if err != nil || !s.lives(rec.incarnation) {
+		return Owner{}, err
+	}
+	return Owner{Node: rec.node, Incarnation: rec.incarnation, Token: rec.token(), Address: s.address}, nil
+}
+
+func (r *Registry) readActor(tx store.Reader, a ActorID) (*actorRecord, error) {
+	v, err := tx.Get(r.keys.actor(a))
+	if err != nil {
+		return nil, err
+	}
+	return decodeActor(v)
+}
+
+func (r *Registry) readSession(tx store.Reader, n NodeID) (*sessionRecord, error) {
+	v, err := tx.Get(r.keys.state(n))
+	if err != nil {
+		return nil, err
+	}
+	return decodeSession(v)
+}
+
+// readSessionAndActor reads both in one round trip.
+func (r *Registry) readSessionAndActor(tx store.Reader, n NodeID, a ActorID) (*sessionRecord, *actorRecord, error) {
+	vs, err := tx.GetAll(r.keys.state(n), r.keys.actor(a))
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := decodeSession(vs[0])
+	if err != nil {
+		return nil, nil, err
+	}
+	rec, err := decodeActor(vs[1])
+	return s, rec, err
+}
+
+// readSessionAndBeat reads both in one round trip.
+func (r *Registry) readSessionAndBeat(tx store.Reader, n NodeID) (*sessionRecord, beatRecord, error) {
+	vs, err := tx.GetAll(r.keys.state(n), r.keys.beat(n))
+	if err != nil {
+		return nil, beatRecord{}, err
+	}
+	s, err := decodeSession(vs[0])
+	if err != nil {
+		return nil, beatRecord{}, err
+	}
+	b, err := decodeBeat(vs[1])
+	return s, b, err
+}
+
+func (r *Registry) newOpID() opID {
+	var id opID
+	binary.BigEndian.PutUint64(id[:8], r.host.Rand().Uint64())
+	binary.BigEndian.PutUint64(id[8:], r.host.Rand().Uint64())
+	return id
+}
+
+// transact runs fn as one operation whose commit may be in doubt. When a commit
+// ends unknown it runs fn again with doubt set, and fn must first look whether
+// its effect is there. Looking and acting are one transaction on the keys that
+// the doubtful one read and wrote: either the doubtful one took effect before,
+// and fn sees it, or fn's own write makes it conflict.
+//
+// *doubt carries over calls, so that an operation can be repeated later. The
+// error wraps [ErrUnknown] when ctx ends, or the store fails for good, while
+// the outcome is in doubt.
+func (r *Registry) transact(ctx context.Context, about Event, doubt *bool, fn func(tx store.Tx) error) (store.Version, error) {
+	for n := 0; ; n++ {
+		was := *doubt
+		v, err := r.db.Transact(ctx, fn)
+		switch {
+		case errors.Is(err, store.ErrCommitUnknown):
+			*doubt = true
+			about.Kind, about.Err = EventDoubt, err
+			r.emit(about)
+			if r.host.Sleep(ctx, r.o.Retry.Delay(n, r.host.Rand())) == nil {
+				continue
+			}
+			return 0, fmt.Errorf("%w: %w", ErrUnknown, err)
+		case err == nil || decided(err):
+			return v, err
+		case was && !errors.Is(err, ErrUnknown):
+			return 0, fmt.Errorf("%w: %w", ErrUnknown, err)
+		default:
+			return 0, err
+		}
+	}
+}
+
+// decided reports whether err was decided by fn inside the transaction, doubt
+// considered, rather than by the store.
+func decided(err error) bool {
+	for _, d := range []error{ErrHeld, ErrNotOwner, ErrNodeInUse, ErrSessionLost, errNotLive, errRenewed} {
+		if errors.Is(err, d) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Registry) resolved(about Event, applied bool) {
+	about.Kind, about.Applied = EventResolved, applied
+	r.emit(about)
+}
