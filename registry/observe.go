@@ -132,23 +132,23 @@ func (r *Registry) revoke(ctx context.Context, id sessionID, at sighting) (gone 
 			return err
 		}
 		if !state.lives(id.incarnation) {
-			return errNotLive
+			return ErrNotLive
 		}
 		if beat.version != at.beat {
 			renewed = true
-			return errRenewed
+			return ErrRenewed
 		}
 		state.status = statusRevoked
 		tx.Set(r.keys.state(id.node), state.encode())
 		return nil
 	})
-	if doubt && errors.Is(e.Err, errNotLive) {
+	if doubt && errors.Is(e.Err, ErrNotLive) {
 		e.Err = fmt.Errorf("%w: %w", ErrUnknown, e.Err) // by this one or another
 	}
 	e.Kind = EventRevokeEnd
 	r.emit(e)
 	switch {
-	case e.Err == nil, errors.Is(e.Err, errNotLive):
+	case e.Err == nil, errors.Is(e.Err, ErrNotLive):
 		r.unsee(id)
 		return true, nil
 	case renewed:
@@ -157,10 +157,12 @@ func (r *Registry) revoke(ctx context.Context, id sessionID, at sighting) (gone 
 	return false, r.patientAbout(ctx, e.Err)
 }
 
-// Why a revocation had no effect.
+// Why a revocation had no effect, in the Err of an [EventRevokeEnd].
 var (
-	errNotLive = errors.New("registry: the session has ended already")
-	errRenewed = errors.New("registry: the session was renewed meanwhile")
+	// ErrNotLive: the session has ended already.
+	ErrNotLive = errors.New("registry: the session is not live")
+	// ErrRenewed: a renewal came first.
+	ErrRenewed = errors.New("registry: the session was renewed meanwhile")
 )
 
 // waitForChange returns when key has changed or d has passed, and the error of
