@@ -42,5 +42,5 @@ func (b Backoff) Bound(n int) time.Duration {
 
 // Delay draws the delay before retry n from r.
 func (b Backoff) Delay(n int, r *rand.Rand) time.Duration {
-	return time.Duration(r.Int64N(int64(b.Bound(n)) + 1))
+	return time.Duration(r.Uint64N(uint64(b.Bound(n)) + 1))
 }

@@ -101,7 +101,7 @@ func (s *Session) claim(ctx context.Context, actor ActorID) (*Claim, error) {
 	case Degraded:
 		return nil, ErrDegraded
 	}
-	a := claiming{s: s, actor: actor, op: s.r.newOpID(), held: s.handle(actor)}
+	a := claiming{s: s, actor: actor, op: s.r.newOpID(), last: s.lastHandle(actor)}
 	about := s.event(0)
 	about.Actor = actor
 	version, err := s.r.transact(ctx, about, &a.doubt, a.attempt)
@@ -115,8 +115,8 @@ func (s *Session) claim(ctx context.Context, actor ActorID) (*Claim, error) {
 	if token == 0 {
 		token = Token(stamped(s.epoch, version))
 	}
-	if a.held != nil && a.held.token == token {
-		return a.held, nil
+	if a.last != nil && a.last.token == token && !a.last.released.Load() {
+		return a.last, nil
 	}
 	c := &Claim{s: s, actor: actor, token: token}
 	s.mu.Lock()
@@ -125,14 +125,12 @@ func (s *Session) claim(ctx context.Context, actor ActorID) (*Claim, error) {
 	return c, nil
 }
 
-// handle returns the handle of a claim that this session still believes in.
-func (s *Session) handle(a ActorID) *Claim {
+// lastHandle returns the newest handle of the actor, unless its release is known
+// to have taken effect.
+func (s *Session) lastHandle(a ActorID) *Claim {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c := s.claims[a]; c != nil && !c.released.Load() {
-		return c
-	}
-	return nil
+	return s.claims[a]
 }
 
 // claiming is the state of one claim over its attempts.
@@ -140,7 +138,7 @@ type claiming struct {
 	s     *Session
 	actor ActorID
 	op    opID
-	held  *Claim // what the session believes to hold
+	last  *Claim // the session's newest handle of the actor; may be nil
 	doubt bool
 	found Token // the token that the session turns out to have already
 }
@@ -159,13 +157,12 @@ func (a *claiming) attempt(tx store.Tx) error {
 	}
 	mine := rec != nil && rec.node == s.id.node && rec.incarnation == s.id.incarnation
 	switch {
-	case mine && (rec.op == a.op || a.held != nil && a.held.token == rec.token()):
+	case mine && rec.op != a.op && a.last != nil && a.last.doubt && a.last.token == rec.token():
+		// A release of this record is in doubt and may still be on its way. A new
+		// record, with a new token, makes it conflict.
+	case mine:
 		a.found = rec.token()
 		return nil
-	case mine:
-		// A record that no handle stands for: the trace of an operation whose
-		// outcome stayed unknown, and which may still be on its way. The new
-		// record, with its new token, makes that one conflict.
 	case rec != nil:
 		owner, err := s.r.liveOwner(tx, rec)
 		if err != nil {

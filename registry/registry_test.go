@@ -331,6 +331,30 @@ func TestClaimAfterADoubtfulReleaseGetsANewToken(t *testing.T) {
 	})
 }
 
+// A release that failed for sure leaves the record as it was: the session may
+// take it up again under the same token, with a new handle.
+func TestClaimAfterAFailedReleaseSupersedesTheHandle(t *testing.T) {
+	newBench(t).run(func(ctx context.Context, c *client) {
+		s := c.join(ctx, "n1")
+		first := c.claim(ctx, s, "a")
+		dead, cancel := c.h.WithCancel(ctx)
+		cancel(nil)
+		wantErr(t, "release", first.Release(dead), context.Canceled)
+		second := c.claim(ctx, s, "a")
+		if second == first || second.Token() != first.Token() || first.Valid() || !second.Valid() {
+			t.Errorf("token %v after %v", second.Token(), first.Token())
+		}
+		wantErr(t, "release of the old handle", first.Release(ctx), registry.ErrSuperseded)
+		if !second.Valid() {
+			t.Error("the old handle's release ended the new one")
+		}
+		if err := second.Release(ctx); err != nil {
+			t.Error(err)
+		}
+		wantErr(t, "release of the old handle", first.Release(ctx), registry.ErrNotOwner)
+	})
+}
+
 func TestGuardFencesTheStore(t *testing.T) {
 	b := newBench(t)
 	b.run(func(ctx context.Context, c *client) {

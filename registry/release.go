@@ -12,7 +12,8 @@ import (
 // happens, and stays so whatever Release returns.
 //
 // Errors: [ErrNotOwner] when the claim was released before; [ErrSessionLost]
-// when the session has ended, and with it the ownership; [ErrUnknown]: the
+// when the session has ended, and with it the ownership; [ErrSuperseded] when a
+// Release that failed was followed by a Claim; [ErrUnknown]: the
 // actor may still be held, and Release may be called again; errors of the store
 // and of ctx, after which the actor is still held and Release may be called
 // again.
@@ -23,6 +24,9 @@ func (c *Claim) Release(ctx context.Context) error {
 		return fmt.Errorf("registry: release %q: %w", c.actor, err)
 	}
 	defer leave()
+	if now := c.s.lastHandle(c.actor); now != nil && now != c && now.token == c.token {
+		return fmt.Errorf("registry: release %q: %w", c.actor, ErrSuperseded)
+	}
 	about := c.s.event(EventReleased)
 	about.Actor, about.Token = c.actor, c.token
 	wasDoubt := c.doubt

@@ -1,0 +1,88 @@
+package soak
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/kelpie-registry/kelpie/registry"
+)
+
+// Rules of a soak's end.
+const (
+	RuleNotClaimable   = "not-claimable"
+	RuleStoreDisagrees = "store-disagrees"
+)
+
+// Violation is what the audit found, beside the history.
+type Violation struct {
+	Rule    string `json:"rule"`
+	Message string `json:"message"`
+}
+
+// claimBound is how long a dead session may keep an actor from a node that
+// wants it, with nothing stalled: the silence, and much for a machine that is
+// busy with other things.
+func (r *run) claimBound() time.Duration { return 5*r.o.TTL + 15*time.Second }
+
+// audit demands convergence. With nobody else left, a new node must be able to
+// claim every actor, and what stands in the store must agree.
+func (r *run) audit(ctx context.Context) (took time.Duration, v *Violation) {
+	engine, err := r.cluster.Engine(r.o.Nodes)
+	if err != nil {
+		r.broken(fmt.Errorf("soak: connect the auditor: %w", err))
+		return 0, nil
+	}
+	n := &node{r: r, id: "auditor", engine: engine, rand: r.rand("auditor", 0)}
+	l, err := n.newLife(1)
+	if err != nil {
+		r.broken(err)
+		return 0, nil
+	}
+	defer l.kill()
+	began := r.now()
+	w := worker{l: l, rand: rand.New(rand.NewPCG(r.o.Seed, 1))}
+	if !w.join(ctx) {
+		return r.now() - began, stopped(ctx, RuleNotClaimable, "the auditor could not join")
+	}
+	for _, a := range r.actors {
+		if err := w.auditActor(ctx, a); err != nil {
+			return r.now() - began, stopped(ctx, RuleNotClaimable,
+				fmt.Sprintf("actor %q was not claimed within %v of the end of all stalls: %v", a, r.claimBound(), err))
+		}
+	}
+	took = r.now() - began
+	for _, a := range r.actors {
+		w.release(ctx, a)
+	}
+	w.leave(ctx)
+	if err := l.reg.Check(ctx); err != nil {
+		return took, stopped(ctx, RuleStoreDisagrees, err.Error())
+	}
+	return took, nil
+}
+
+// stopped returns a violation, unless it is an interrupt that made the audit
+// end.
+func stopped(ctx context.Context, rule, message string) *Violation {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return &Violation{Rule: rule, Message: message}
+}
+
+// auditActor claims one actor within the bound.
+func (w *worker) auditActor(ctx context.Context, a registry.ActorID) error {
+	deadline := w.l.r.now() + w.l.r.claimBound()
+	for {
+		s := w.l.current()
+		if s == nil {
+			return fmt.Errorf("the auditor lost its session: %w", registry.ErrSessionLost)
+		}
+		err := w.claimWith(ctx, s, a, s.ClaimWait)
+		if err == nil || ctx.Err() != nil || w.l.r.now() > deadline {
+			return err
+		}
+	}
+}

@@ -1,0 +1,135 @@
+package soak
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kelpie-registry/kelpie/clock"
+	"github.com/kelpie-registry/kelpie/linearizability"
+	"github.com/kelpie-registry/kelpie/store"
+	"github.com/kelpie-registry/kelpie/store/memory"
+)
+
+func memoryStore(t *testing.T) Store {
+	t.Helper()
+	s, err := FindStore("memory")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestASoakHoldsAndItsHistoryIsWhole(t *testing.T) {
+	res, err := Run(t.Context(), Options{Store: memoryStore(t), Nodes: 3, Actors: 4, For: time.Second, TTL: 60 * time.Millisecond, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Violation != nil {
+		t.Fatalf("audit: %+v", *res.Violation)
+	}
+	var file bytes.Buffer
+	if err := res.History.Encode(&file); err != nil {
+		t.Fatal(err)
+	}
+	h, err := linearizability.Decode(&file, linearizability.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := linearizability.Check(h, linearizability.Options{})
+	if err := r.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if n := res.Counts.Operations(); n < 100 || uint64(len(h.Ops)) < n {
+		t.Errorf("%d operations counted and %d in the history, want some, and all of them there", n, len(h.Ops))
+	}
+	if res.Interrupted {
+		t.Error("says that it was interrupted")
+	}
+}
+
+// blind is an engine whose transactions never notice that what they read was
+// changed.
+type blind struct{ store.Engine }
+
+func (b blind) Begin(ctx context.Context) store.Txn { return blindTxn{b.Engine.Begin(ctx)} }
+
+type blindTxn struct{ store.Txn }
+
+func (t blindTxn) Get(key []byte) ([]byte, error)          { return t.Snapshot().Get(key) }
+func (t blindTxn) GetAll(keys ...[]byte) ([][]byte, error) { return t.Snapshot().GetAll(keys...) }
+
+type blindCluster struct{ memoryCluster }
+
+func (c blindCluster) Engine(n int) (store.Engine, error) {
+	e, err := c.memoryCluster.Engine(n)
+	return blind{e}, err
+}
+
+func TestASoakCatchesAStoreWithoutConflicts(t *testing.T) {
+	broken := Store{Name: "blind", Open: func(c clock.Clock) (Cluster, error) {
+		return blindCluster{memoryCluster{memory.New(memory.Options{Clock: c})}}, nil
+	}}
+	// Claims race for one actor; which run shows it is up to the machine.
+	const tries = 20
+	for seed := range uint64(tries) {
+		res, err := Run(t.Context(), Options{Store: broken, Nodes: 8, Actors: 1, For: time.Second, TTL: 50 * time.Millisecond, Seed: seed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := linearizability.Check(res.History, linearizability.Options{})
+		if res.Violation != nil || len(r.Violations) > 0 {
+			return
+		}
+	}
+	t.Errorf("%d soaks on a store without conflict detection found nothing", tries)
+}
+
+func TestASoakThatIsInterruptedReturnsWhatWasDone(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	res, err := Run(ctx, Options{Store: memoryStore(t), Nodes: 2, For: time.Hour, TTL: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !res.Interrupted || res.Violation != nil {
+		t.Errorf("interrupted %v, violation %v; want an interrupted run without an audit", res.Interrupted, res.Violation)
+	}
+	if err := res.History.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOptionsOutOfRangeAreNamed(t *testing.T) {
+	good := Options{Store: memoryStore(t), Nodes: 2, For: time.Second}
+	for _, c := range []struct {
+		field  string
+		change func(*Options)
+	}{
+		{"Nodes", func(o *Options) { o.Nodes = 0 }},
+		{"Nodes", func(o *Options) { o.Nodes = MaxNodes + 1 }},
+		{"Actors", func(o *Options) { o.Actors = -1 }},
+		{"TTL", func(o *Options) { o.TTL = time.Millisecond }},
+		{"For", func(o *Options) { o.For = 0 }},
+	} {
+		o := good
+		c.change(&o)
+		if _, err := Run(t.Context(), o); !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), c.field) {
+			t.Errorf("error %v, want %v about %s", err, ErrOptions, c.field)
+		}
+	}
+	if _, err := FindStore("paper"); err == nil || !strings.Contains(err.Error(), "memory") {
+		t.Errorf("error %v of an unknown store, want one that lists the known", err)
+	}
+}
+
+func TestStoreThatCannotBeOpenedIsAnError(t *testing.T) {
+	boom := errors.New("boom")
+	s := Store{Name: "x", Open: func(clock.Clock) (Cluster, error) { return nil, boom }}
+	if _, err := Run(t.Context(), Options{Store: s, Nodes: 1, For: time.Second}); !errors.Is(err, boom) {
+		t.Errorf("error %v, want %v", err, boom)
+	}
+}

@@ -1,0 +1,40 @@
+// Command simrun runs the registry's production code in simulated worlds and
+// judges what it did.
+//
+// It runs seeded scenarios ([run], [fuzz]), reproduces a run from its artifact
+// ([replay]), judges histories of simulated and of real runs ([check]), runs the
+// registry for real under injected stalls ([soak]) and measures itself against
+// known bugs ([mutants]).
+//
+// It exits with 0 when all held, 1 when a violation was found or something
+// stayed undecided, 2 after wrong usage or bad input, 3 when a replay diverged
+// from its recording, and 130 when it was interrupted.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/batch"
+	"github.com/kelpie-registry/kelpie/scenario"
+)
+
+func main() {
+	os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// Main runs simrun with the arguments and returns its exit code. The first
+// interrupt ends the work early and in order; the second ends the process.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	a := app{stdin: stdin, stdout: stdout, stderr: stderr}
+	for _, s := range scenario.All() {
+		a.subjects = append(a.subjects, batch.Of(s))
+	}
+	return a.main(ctx, args)
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/atomicfile"
+	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/report"
+	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/soak"
+	"github.com/kelpie-registry/kelpie/linearizability"
+	"github.com/kelpie-registry/kelpie/registry"
+)
+
+func (a *app) soakCommand() *cobra.Command {
+	s := soaking{
+		app:    a,
+		store:  choice{value: "memory", of: soak.StoreNames()},
+		nodes:  count{value: 8, min: 1, max: soak.MaxNodes},
+		actors: count{min: 1, max: soak.MaxActors},
+		span:   duration{value: 20 * time.Second, min: 10 * time.Millisecond, max: 30 * 24 * time.Hour},
+		ttl:    duration{value: soak.DefaultTTL, min: soak.MinTTL, max: registry.MaxTTL},
+		seed:   count{max: math.MaxUint64},
+	}
+	c := &cobra.Command{
+		Use:   "soak",
+		Short: "Run the registry for real, with stalls, and judge its history",
+		Long: `Soak runs the registry as production does: goroutines, the machine's clock and a
+real store. Its nodes claim, use, guard, release and look up actors; they leave,
+die without a word and come back, while their connections to the store are
+delayed, frozen and refused for longer than a lease lasts, and commits end
+unknown. At the end every actor must be claimable, and the history of all
+operations is judged as check does.
+
+A real run is no function of its seed: the seed steers workload and stalls only.`,
+		Example: `  simrun soak --store memory --nodes 8 --for 20s
+  simrun soak --nodes 3 --actors 1 --ttl 100ms --for 5s
+  simrun soak --for 10m --history soak.jsonl && simrun check soak.jsonl`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if !c.Flags().Changed("seed") {
+				s.seed.value = freshSeed()
+			}
+			return s.do(c)
+		},
+	}
+	fs := c.Flags()
+	fs.Var(&s.store, "store", "store to run on")
+	fs.Var(&s.nodes, "nodes", "nodes, all in this process")
+	fs.Var(&s.actors, "actors", "actors (default two for each node)")
+	fs.Var(&s.span, "for", "how long to work")
+	fs.Var(&s.ttl, "ttl", "length of a lease")
+	fs.Var(&s.seed, "seed", "seed of workload and stalls (default random)")
+	fs.StringVar(&s.history, "history", "", "write the history to this `file`, whatever came of it")
+	fs.StringVar(&s.out, "out", defaultOut, "folder for the history of a soak that did not hold")
+	fs.BoolVar(&s.json, "json", false, "print one JSON object in place of the text")
+	for _, name := range []string{"actors", "seed"} {
+		fs.Lookup(name).DefValue = ""
+	}
+	return c
+}
+
+// soaking is one soak under way.
+type soaking struct {
+	app                 *app
+	store               choice
+	nodes, actors, seed count
+	span, ttl           duration
+	history, out        string
+	json                bool
+}
+
+func (s *soaking) do(c *cobra.Command) error {
+	store, err := soak.FindStore(s.store.value)
+	if err != nil {
+		return err
+	}
+	if s.history != "" {
+		if err := atomicfile.Check(s.history); err != nil {
+			return fmt.Errorf("--history: %w", err)
+		}
+	}
+	if err := atomicfile.CheckFolder(s.out); err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	bar := timeBar(s.app.stderr, "soak", s.span.value)
+	res, err := soak.Run(c.Context(), soak.Options{
+		Store: store, Nodes: int(s.nodes.value), Actors: int(s.actors.value),
+		For: s.span.value, TTL: s.ttl.value, Seed: s.seed.value, Tick: bar.step,
+	})
+	bar.close()
+	if err != nil {
+		return err
+	}
+	d := soakDocument{
+		Store: store.Name, Nodes: res.Options.Nodes, Actors: res.Options.Actors,
+		TTLSeconds: res.Options.TTL.Seconds(), Seed: res.Options.Seed,
+		Seconds: res.Elapsed.Seconds(), AuditSeconds: res.Audited.Seconds(), Interrupted: res.Interrupted,
+		Operations: res.Counts.Operations(), Counts: res.Counts, Stalls: res.Stalls, Audit: res.Violation,
+		Judgement: judge(res.History, linearizability.Options{Steps: defaultSteps}),
+	}
+	d.Verdict = d.Judgement.Verdict
+	if d.Audit != nil {
+		d.Verdict = verdictViolation
+	}
+	if err := s.keep(&d, res.History); err != nil {
+		return err
+	}
+	return s.finish(&d)
+}
+
+// keep writes the history when it is asked for, or worth a look.
+func (s *soaking) keep(d *soakDocument, h *linearizability.History) error {
+	path := s.history
+	if path == "" && d.Verdict != verdictHeld {
+		if err := atomicfile.MakeFolder(s.out); err != nil {
+			return fmt.Errorf("--out: %w", err)
+		}
+		path = filepath.Join(s.out, fmt.Sprintf("soak-%s-%d.jsonl", d.Store, d.Seed))
+	}
+	if path == "" {
+		return nil
+	}
+	if err := atomicfile.Write(path, func(w io.Writer) error { return h.Encode(w) }); err != nil {
+		return fmt.Errorf("the history: %w", err)
+	}
+	d.History, d.Check = path, "go run ./cmd/simrun check "+quoted(path)
+	return nil
+}
+
+// finish prints the document and says how the command exits.
+func (s *soaking) finish(d *soakDocument) error {
+	var err error
+	if s.json {
+		err = s.app.printJSON(d)
+	} else {
+		_, err = io.WriteString(s.app.stdout, d.text())
+	}
+	switch {
+	case err != nil:
+		return err
+	case d.Interrupted:
+		return &exitError{exitInterrupted, "interrupted; the report is about what was done until then, and there was no audit"}
+	case d.Verdict != verdictHeld:
+		return exit(exitViolation)
+	}
+	return nil
+}
+
+// soakDocument is a soak in JSON.
+type soakDocument struct {
+	Store        string          `json:"store"`
+	Nodes        int             `json:"nodes"`
+	Actors       int             `json:"actors"`
+	TTLSeconds   float64         `json:"ttl_seconds"`
+	Seed         uint64          `json:"seed"`
+	Seconds      float64         `json:"seconds"`
+	AuditSeconds float64         `json:"audit_seconds"` // until every actor was claimed again
+	Interrupted  bool            `json:"interrupted"`
+	Verdict      string          `json:"verdict"`
+	Operations   uint64          `json:"operations"`
+	Counts       soak.Counts     `json:"counts"`
+	Stalls       soak.Stalls     `json:"stalls"`
+	Audit        *soak.Violation `json:"audit_violation"`
+	Judgement    judgement       `json:"judgement"`
+	History      string          `json:"history,omitempty"`
+	Check        string          `json:"check,omitempty"` // the command that judges the history again
+}
+
+// text describes the soak for people.
+func (d *soakDocument) text() string {
+	var b bytes.Buffer
+	tw := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
+	c, n := &d.Counts, report.Grouped
+	fmt.Fprintf(tw, "soak\t%d nodes and %d actors on %s, TTL %v, for %.1f s, seed %d\n",
+		d.Nodes, d.Actors, d.Store, time.Duration(d.TTLSeconds*float64(time.Second)), d.Seconds, d.Seed)
+	fmt.Fprintf(tw, "operations\t%s: %s claims, %s uses, %s writes, %s guards, %s releases, %s lookups, %s joins, %s leaves\n",
+		n(d.Operations), n(c.Claims), n(c.Uses), n(c.Writes), n(c.Guards), n(c.Releases), n(c.Lookups), n(c.Joins), n(c.Leaves))
+	fmt.Fprintf(tw, "sessions\t%s lost, %s killed, %s revoked by observers\n", n(c.Lost), n(c.Killed), n(c.Revoked))
+	fmt.Fprintf(tw, "failovers\t%s actors came to another node without a release\n", n(c.Failovers))
+	fmt.Fprintf(tw, "refused\t%s writes by the sink and %s by the guard, for a claim that no longer held\n", n(c.RefusedWrites), n(c.RefusedGuards))
+	fmt.Fprintf(tw, "doubts\t%s commits ended unknown; resolved: %s operations had taken effect, %s had not\n", n(c.Doubts), n(c.ResolvedThere), n(c.ResolvedAbsent))
+	fmt.Fprintf(tw, "stalls met\t%s calls delayed, %s frozen, %s refused; %s commits applied unseen, %s late, %s dropped\n",
+		n(d.Stalls.Delayed), n(d.Stalls.Frozen), n(d.Stalls.Refused), n(d.Stalls.HiddenApplied), n(d.Stalls.LateSent), n(d.Stalls.Dropped))
+	switch {
+	case d.Audit != nil:
+		fmt.Fprintf(tw, "audit\tVIOLATION: %s: %s\n", d.Audit.Rule, d.Audit.Message)
+	case !d.Interrupted:
+		fmt.Fprintf(tw, "audit\tevery actor was claimed again within %.2f s, and the store agrees\n", d.AuditSeconds)
+	}
+	if d.History != "" {
+		fmt.Fprintf(tw, "written\t%s\n", d.History)
+	}
+	tw.Flush() // a bytes.Buffer never fails
+	b.WriteString(d.Judgement.text())
+	if d.Verdict != verdictHeld && d.Check != "" {
+		fmt.Fprintf(&b, "check again: %s\n", d.Check)
+	}
+	return b.String()
+}

@@ -1,0 +1,7 @@
+//determinism:real // want `//determinism:real without a reason`
+
+package realunused
+
+import "time"
+
+var Now = time.Now

@@ -1,0 +1,5 @@
+package testfiles
+
+import "time"
+
+var later = time.Now

@@ -1,0 +1,2 @@
+// Package testfileschecked has a test that is checked too.
+package testfileschecked

@@ -1,0 +1,5 @@
+package testfileschecked
+
+import "time"
+
+var later = time.Now // want `time\.Now`

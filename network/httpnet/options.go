@@ -1,0 +1,138 @@
+package httpnet
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/kelpie-registry/kelpie/network"
+)
+
+// Bounds of [Options] and of the protocol.
+const (
+	// MaxBody is the largest limit that Options.MaxRequest and MaxReply may set.
+	MaxBody = 1 << 30
+	// MaxMethod is the length limit of a method's name, in bytes.
+	MaxMethod = 256
+	// MaxMessage is the length, in bytes, at which the text of a handler's error
+	// is cut before it is sent.
+	MaxMessage = 4 << 10
+	// MaxPrefix is the length limit of Options.Prefix, in bytes.
+	MaxPrefix = 64
+
+	maxHeader = 16 << 10 // bytes of the header of a request or a reply
+)
+
+// Options of a [Net]. The zero value serves on a free port of the loopback
+// interface. Zero fields take their defaults; negative ones are refused.
+type Options struct {
+	// Listen is the "host:port" to listen on. Port 0 takes a free one.
+	// Default: "127.0.0.1:0".
+	Listen string
+	// Advertise is the "host:port" at which others reach this process, when it
+	// differs from Listen. It is needed when Listen names every interface.
+	// Default: the address that is listened on.
+	Advertise network.Address
+	// Prefix is the path, without a slash at its ends, that requests are served
+	// under: parts of letters, digits, '.', '_' and '-'. Both ends of a call
+	// must agree on it. Default: "kelpie".
+	Prefix string
+
+	// MaxRequest and MaxReply bound bodies, in bytes, both when this process
+	// calls and when it serves; at most [MaxBody]. Default: 1 MiB each.
+	MaxRequest, MaxReply int
+	// MaxInFlight bounds the requests that are served at once; calls above it
+	// are refused. The memory held by requests is at most MaxInFlight·MaxRequest.
+	// Default: 1024.
+	MaxInFlight int
+
+	// DialTimeout bounds the making of a connection. Default: 5 s.
+	DialTimeout time.Duration
+	// ReadHeaderTimeout bounds the arrival of a request's header. Default: 5 s.
+	ReadHeaderTimeout time.Duration
+	// BodyTimeout bounds the arrival of a request's body after its header, and
+	// the sending of a reply. Default: 30 s.
+	BodyTimeout time.Duration
+	// IdleTimeout is how long a served connection may stay unused. Connections
+	// for calls are kept for half of it, so that of two processes with equal
+	// options the caller closes first and no call meets a closing connection.
+	// Default: 90 s.
+	IdleTimeout time.Duration
+
+	// Logger receives panics of handlers and errors of the HTTP server.
+	// Default: slog.Default().
+	Logger *slog.Logger
+}
+
+// withDefaults fills the zero fields and validates the others.
+func (o Options) withDefaults() (Options, error) {
+	if o.Listen == "" {
+		o.Listen = "127.0.0.1:0"
+	}
+	if o.Prefix == "" {
+		o.Prefix = "kelpie"
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	for _, f := range []struct {
+		name         string
+		value        *int
+		preset, most int
+	}{
+		{"MaxRequest", &o.MaxRequest, 1 << 20, MaxBody},
+		{"MaxReply", &o.MaxReply, 1 << 20, MaxBody},
+		{"MaxInFlight", &o.MaxInFlight, 1024, math.MaxInt32},
+	} {
+		if *f.value < 0 || *f.value > f.most {
+			return o, fmt.Errorf("httpnet: Options.%s is %d, must be 0 (default) to %d", f.name, *f.value, f.most)
+		}
+		if *f.value == 0 {
+			*f.value = f.preset
+		}
+	}
+	for _, f := range []struct {
+		name   string
+		value  *time.Duration
+		preset time.Duration
+	}{
+		{"DialTimeout", &o.DialTimeout, 5 * time.Second},
+		{"ReadHeaderTimeout", &o.ReadHeaderTimeout, 5 * time.Second},
+		{"BodyTimeout", &o.BodyTimeout, 30 * time.Second},
+		{"IdleTimeout", &o.IdleTimeout, 90 * time.Second},
+	} {
+		if *f.value < 0 {
+			return o, fmt.Errorf("httpnet: Options.%s is %v, must be 0 (default) or more", f.name, *f.value)
+		}
+		if *f.value == 0 {
+			*f.value = f.preset
+		}
+	}
+	if err := checkPrefix(o.Prefix); err != nil {
+		return o, fmt.Errorf("httpnet: Options.Prefix is %q: %w", o.Prefix, err)
+	}
+	if o.Advertise != "" {
+		if err := checkAddress(o.Advertise); err != nil {
+			return o, fmt.Errorf("httpnet: Options.Advertise: %w", err)
+		}
+	}
+	return o, nil
+}
+
+func checkPrefix(prefix string) error {
+	if len(prefix) > MaxPrefix {
+		return fmt.Errorf("%d bytes, at most %d allowed", len(prefix), MaxPrefix)
+	}
+	for part := range strings.SplitSeq(prefix, "/") {
+		switch {
+		case part == "", part == ".", part == "..":
+			return fmt.Errorf("the part %q is not allowed", part)
+		case strings.Trim(part, nameBytes) != "":
+			return errors.New("only letters, digits, '.', '_', '-' and inner slashes are allowed")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+package scenario
+
+import "time"
+
+// catalogue is every scenario, in the order of reports.
+var catalogue = []Scenario{
+	{
+		Name:      "expired-vs-renew",
+		About:     "a lease runs out while its holder renews it, and others revoke the session and claim its actors",
+		Sometimes: []string{"silent", "revoked", "renewed-first", "takeover", "degraded", "recovered", "lost", "rejoined", "audited"},
+		MinSeeds:  1000,
+		shape: shape{
+			nodes: 3, workers: 1, actors: 2, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
+			think: 900 * time.Millisecond, renew: 1500 * time.Millisecond, poll: 60 * time.Millisecond, faults: 6, menu: expiryFaults, also: photoFinish,
+			mix: mix{claim: 2, wait: 10, use: 2, write: 3, guard: 2, release: 1, lookup: 2},
+		},
+	},
+	{
+		Name:      "concurrent-claims",
+		About:     "all nodes claim the same free actor at the same instants",
+		Sometimes: []string{"held", "moved", "released", "audited"},
+		MinSeeds:  50,
+		shape: shape{
+			nodes: 4, workers: 1, actors: 2, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
+			think: time.Second, faults: 8, menu: contentionFaults, together: true,
+			mix: mix{claim: 8, use: 1, guard: 1, release: 6, lookup: 2},
+		},
+	},
+	{
+		Name:      "zombie-owner",
+		About:     "an owner stands still past its TTL and then goes on with what it was doing, at a fenced resource",
+		Sometimes: []string{"takeover", "late-doubt", "stale-refused", "guard-refused", "lost", "audited"},
+		MinSeeds:  400,
+		shape: shape{
+			nodes: 3, workers: 2, actors: 2, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
+			think: 600 * time.Millisecond, faults: 8, menu: pauseFaults,
+			mix: mix{wait: 5, use: 1, write: 10, guard: 5, release: 1},
+		},
+	},
+	{
+		Name:      "commit-unknown",
+		About:     "the store says that a commit may or may not have happened, and both are true at times",
+		Sometimes: []string{"doubt-applied", "doubt-dropped", "moved", "released", "left", "audited"},
+		MinSeeds:  100,
+		shape: shape{
+			nodes: 3, workers: 1, actors: 3, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
+			think: 800 * time.Millisecond, faults: 10, menu: doubtFaults,
+			mix: mix{claim: 6, wait: 2, use: 1, write: 1, guard: 2, release: 5, lookup: 3, leave: 1},
+		},
+	},
+	{
+		Name:      "clock-skew",
+		About:     "clocks run as fast and as slow as MaxDrift allows, and wall clocks jump",
+		Sometimes: []string{"silent", "revoked", "takeover", "lost", "audited"},
+		MinSeeds:  200,
+		shape: shape{
+			nodes: 3, workers: 1, actors: 2, ttl: 3 * time.Second, drift: 0.1, rate: 100_000_000, exclusive: true,
+			think: 1200 * time.Millisecond, faults: 10, menu: skewFaults,
+			mix: mix{claim: 2, wait: 6, use: 2, write: 3, guard: 1, release: 1, lookup: 1},
+		},
+	},
+	{
+		Name:      "clock-skew-beyond",
+		About:     "clocks run three times as wrong as MaxDrift allows: two may believe at once, tokens still hold",
+		Sometimes: []string{"revoked", "takeover", "overlap", "audited"},
+		MinSeeds:  400,
+		shape: shape{
+			nodes: 3, workers: 1, actors: 2, ttl: 3 * time.Second, drift: 0.1, rate: 300_000_000,
+			think: 1200 * time.Millisecond, faults: 10, menu: skewFaults,
+			mix: mix{claim: 2, wait: 6, use: 2, write: 6, guard: 1, release: 1, lookup: 1},
+		},
+	},
+	{
+		Name:      "silent-renewal",
+		About:     "one node cannot reach the store, or cannot hear it, while it believes to own actors",
+		Sometimes: []string{"degraded", "claim-refused", "recovered", "lost", "revoked", "takeover", "audited"},
+		MinSeeds:  200,
+		shape: shape{
+			nodes: 3, workers: 1, actors: 3, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
+			think: 800 * time.Millisecond, faults: 8, menu: cutOff,
+			mix: mix{claim: 5, wait: 4, use: 2, write: 2, guard: 1, release: 2, lookup: 2},
+		},
+	},
+	{
+		Name:      "join-same-id",
+		About:     "several processes join as one node id, crash, stand still and come back",
+		Sometimes: []string{"in-use", "crashed", "revoked", "lost", "rejoined", "left", "audited"},
+		MinSeeds:  200,
+		shape: shape{
+			nodes: 3, workers: 1, actors: 2, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
+			think: 600 * time.Millisecond, faults: 10, menu: joinFaults, sharedID: true,
+			mix: mix{claim: 5, use: 1, write: 2, guard: 2, release: 2, lookup: 2, leave: 2},
+		},
+	},
+	{
+		Name:      "mixed",
+		About:     "everything at once: five nodes, all operations, every kind of fault",
+		Sometimes: []string{"held", "moved", "takeover", "released", "left", "silent", "revoked", "degraded", "recovered", "lost", "rejoined", "doubt-applied", "doubt-dropped", "crashed", "audited"},
+		MinSeeds:  200,
+		shape: shape{
+			nodes: 5, workers: 2, actors: 4, ttl: 3 * time.Second, drift: 0.05, rate: 50_000_000, exclusive: true,
+			think: 1500 * time.Millisecond, faults: 16, menu: everything,
+			mix: mix{claim: 5, wait: 4, use: 2, write: 3, guard: 2, release: 3, lookup: 3, leave: 1},
+		},
+	},
+}

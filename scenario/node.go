@@ -1,0 +1,225 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kelpie-registry/kelpie/linearizability"
+	"github.com/kelpie-registry/kelpie/registry"
+	"github.com/kelpie-registry/kelpie/sim"
+	"github.com/kelpie-registry/kelpie/store"
+)
+
+// node is one simulated process that runs the registry.
+type node struct {
+	r    *run
+	id   registry.NodeID
+	proc *sim.Process
+	key  uint64 // identifies the process in draws
+	work int    // operations started, over all lives
+
+	granted []*registry.Claim // all handles of the current life
+}
+
+// life is a node's process from one start to its crash.
+type life struct {
+	n       *node
+	number  uint64
+	h       *sim.Host
+	db      *store.DB
+	reg     *registry.Registry
+	session *registry.Session
+	held    []*registry.Claim // by actor; nil when none
+	ends    []store.Version   // version of the last release seen, by actor
+	left    store.Version     // version of the last leave seen
+	revokes map[uint64]int    // event id -> operation in the history
+	stalled bool              // the session was degraded
+}
+
+// main is the node's program.
+func (n *node) main(_ context.Context, h *sim.Host) {
+	l := n.newLife(h)
+	if l.number > 1 {
+		n.r.happened(evCrashed)
+		for _, c := range n.granted {
+			n.r.monitor.Dropped(string(c.Actor()), uint64(c.Token()))
+		}
+		n.granted = n.granted[:0]
+	}
+	if err := l.open(); err != nil {
+		n.r.world.Fail("harness", err)
+		return
+	}
+	for i := 1; i < n.r.shape.workers; i++ {
+		h.Go(workerNames[i], func(ctx context.Context) { l.work(ctx, i) })
+	}
+	l.work(h.Context(), 0)
+}
+
+func (n *node) newLife(h *sim.Host) *life {
+	return &life{
+		n:       n,
+		number:  n.proc.Life(),
+		h:       h,
+		held:    make([]*registry.Claim, n.r.shape.actors),
+		ends:    make([]store.Version, n.r.shape.actors),
+		revokes: make(map[uint64]int),
+	}
+}
+
+// workerNames are constant so that naming a task costs nothing.
+var workerNames = [...]string{"worker-0", "worker-1", "worker-2", "worker-3"}
+
+func (l *life) open() (err error) {
+	r := l.n.r
+	l.db, err = store.Open(r.engine(l.h), l.h, l.h.Rand(), store.Options{AttemptTimeout: 2 * time.Second})
+	if err != nil {
+		return err
+	}
+	l.reg, err = registry.Open(l.h, l.db, r.shape.options(l.event))
+	return err
+}
+
+// work is one worker: it operates until the workload stops, and gives back what
+// it holds. The first worker joins, and joins again when the session is lost.
+func (l *life) work(ctx context.Context, worker int) {
+	r := l.n.r
+	for ctx.Err() == nil && !r.quiet() {
+		if l.session == nil || l.session.Context().Err() != nil {
+			if worker != 0 {
+				l.sleep(ctx, r.shape.think)
+				continue
+			}
+			// Much real code leaves in a defer, whatever became of the session.
+			if l.session != nil && r.world.Draw("tidy", l.n.key, uint64(l.n.work))%2 == 0 {
+				l.leave(ctx, 0)
+			}
+			if !l.join(ctx) {
+				l.sleep(ctx, r.shape.think)
+			}
+			continue
+		}
+		l.n.work++
+		draw := r.world.Draw("work", l.n.key, uint64(l.n.work))
+		l.think(ctx, draw)
+		if ctx.Err() != nil || r.quiet() || l.session.Context().Err() != nil {
+			continue
+		}
+		actor := int(draw >> 32 % uint64(r.shape.actors))
+		if r.shape.together {
+			actor = int(r.world.Now()/r.shape.think) % r.shape.actors
+		}
+		r.shape.mix.pick(draw>>8&0xffffff)(l, ctx, actor)
+	}
+	if worker == 0 {
+		l.giveBack(ctx)
+	}
+}
+
+// think pauses between two operations.
+func (l *life) think(ctx context.Context, draw uint64) {
+	mean := l.n.r.shape.think
+	if l.n.r.shape.together {
+		l.sleep(ctx, mean-l.n.r.world.Now()%mean)
+		return
+	}
+	l.sleep(ctx, mean/2+time.Duration(draw%uint64(mean)))
+}
+
+func (l *life) sleep(ctx context.Context, d time.Duration) {
+	if err := l.h.Sleep(ctx, d); err != nil && ctx.Err() == nil {
+		l.n.r.world.Fail("harness", fmt.Errorf("sleep ended early: %w", err))
+	}
+}
+
+// giveBackTries bounds the attempts to leave at the end of the workload. A node
+// that cannot leave is revoked as silent.
+const giveBackTries = 3
+
+// giveBack releases every claim and leaves, so that the audit finds only what
+// the dead left behind.
+func (l *life) giveBack(ctx context.Context) {
+	for actor := range l.held {
+		if l.held[actor] != nil && ctx.Err() == nil {
+			l.release(ctx, actor)
+		}
+	}
+	for range giveBackTries {
+		if ctx.Err() != nil || l.session == nil || l.leave(ctx, 0) {
+			return
+		}
+	}
+}
+
+// event counts what happens inside the registry and records revocations.
+func (l *life) event(e registry.Event) {
+	r := l.n.r
+	now := r.world.Now()
+	switch e.Kind {
+	case registry.EventSilent:
+		r.happened(evSilent)
+	case registry.EventRevokeStart:
+		l.revokes[e.ID] = r.history.Invoke(now, linearizability.Op{
+			Kind: linearizability.KindRevoke, Client: l.client(), Node: string(e.Node), Incarnation: uint64(e.Incarnation),
+		})
+	case registry.EventRevokeEnd:
+		l.revoked(now, e)
+	case registry.EventHealth:
+		l.health(now, e)
+	case registry.EventResolved:
+		if e.Applied {
+			r.happened(evDoubtApplied)
+		} else {
+			r.happened(evDoubtDropped)
+		}
+	case registry.EventReleased:
+		l.ends[r.actorIndex[e.Actor]] = e.Version
+	case registry.EventLeft:
+		l.left = e.Version
+	case registry.EventRenewed, registry.EventRenewFailed, registry.EventDoubt:
+	}
+}
+
+func (l *life) revoked(now time.Duration, e registry.Event) {
+	r := l.n.r
+	res := linearizability.Result{Outcome: linearizability.OutcomeOK, Version: uint64(e.Version)}
+	switch {
+	case e.Err == nil:
+		r.happened(evRevoked)
+	case errors.Is(e.Err, registry.ErrUnknown):
+		res = linearizability.Result{Outcome: linearizability.OutcomeUnknown}
+	default:
+		res = linearizability.Result{Outcome: linearizability.OutcomeFailed}
+		if errors.Is(e.Err, registry.ErrRenewed) {
+			r.happened(evRenewedFirst)
+		}
+	}
+	r.history.Return(now, l.revokes[e.ID], res)
+	delete(l.revokes, e.ID)
+}
+
+func (l *life) health(now time.Duration, e registry.Event) {
+	r := l.n.r
+	switch e.Health {
+	case registry.Lost:
+		r.happened(evLost)
+		r.monitor.SessionLost(now, string(e.Node), uint64(e.Incarnation))
+		r.history.Note(now, linearizability.Op{
+			Kind: linearizability.KindLost, Client: l.client(), Node: string(e.Node), Incarnation: uint64(e.Incarnation),
+		}, linearizability.Result{Outcome: linearizability.OutcomeOK})
+	case registry.Degraded:
+		l.stalled = true
+		r.happened(evDegraded)
+	case registry.Healthy:
+		if l.stalled {
+			r.happened(evRecovered)
+		}
+		l.stalled = false
+	}
+}
+
+func (l *life) client() string { return l.n.proc.Name() }
+
+func (l *life) now() time.Duration { return l.n.r.world.Now() }

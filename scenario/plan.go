@@ -1,0 +1,184 @@
+package scenario
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/kelpie-registry/kelpie/faults"
+)
+
+// What a seed's plan is drawn from. Faults last for around a TTL, because that
+// is where a lease and its revocation meet.
+
+// menu is the kinds of faults that a scenario may draw.
+type menu func(s *shape, servers []string) []faults.Choice
+
+// storeOnly are the kinds that one store alone can show: the simulated
+// FoundationDB is slow and late by its network, and the memory store has no
+// proxy that throttles.
+var storeOnly = map[faults.Kind]string{
+	faults.StoreLate:        StoreMemory,
+	faults.StoreSlow:        StoreMemory,
+	faults.StoreUnavailable: StoreMemory,
+	faults.Throttle:         StoreSimFDB,
+}
+
+// plan returns the run's plan: the given one, or the one that the seed draws.
+func (s Scenario) plan(c Config, kind string) (faults.Plan, error) {
+	if c.Plan != nil {
+		return *c.Plan, nil
+	}
+	nodes := make([]string, s.shape.nodes)
+	for i := range nodes {
+		nodes[i] = nodeName(i)
+	}
+	servers := serversOf(kind)
+	choices := slices.DeleteFunc(s.shape.menu(&s.shape, servers), func(c faults.Choice) bool {
+		only, ok := storeOnly[c.Kind]
+		return ok && only != kind
+	})
+	swarm, err := faults.Swarm{
+		Kinds:     choices,
+		Targets:   nodes,
+		Peers:     append(servers[:len(servers):len(servers)], sinkName),
+		Horizon:   chaosEnds - time.Second,
+		HealAt:    chaosEnds,
+		MaxFaults: s.shape.faults,
+	}.Resolved()
+	if err != nil {
+		return faults.Plan{}, fmt.Errorf("scenario %s: its own faults: %w", s.Name, err)
+	}
+	p := faults.Generate(c.Seed, swarm)
+	if s.shape.also != nil {
+		r := rand.New(rand.NewPCG(c.Seed, alsoStream))
+		p.Faults = append(p.Faults, s.shape.also(&s.shape, kind, r)...)
+	}
+	return p, nil
+}
+
+// alsoStream keeps the draws of shape.also apart from all others of the seed.
+const alsoStream = 0x616c736f
+
+// photoFinish cuts a node off for almost a TTL, and makes the network slow just
+// before it heals: the node's last renewal, begun in time, and its revocation
+// arrive at nearly the same moment.
+func photoFinish(s *shape, kind string, r *rand.Rand) []faults.Fault {
+	var fs []faults.Fault
+	ttl := float64(s.ttl)
+	at := time.Duration((2 + 7*r.Float64()) * ttl)
+	cut := time.Duration((0.3 + 0.67*r.Float64()) * ttl)
+	victim := r.IntN(s.nodes)
+	for i := range s.nodes {
+		amount := 150 + float64(r.IntN(100))
+		for _, server := range serversOf(kind) {
+			fs = append(fs, faults.Fault{
+				At: at + cut - s.ttl/20, For: s.ttl, Kind: faults.SlowLink, Target: nodeName(i), Peer: server, Amount: amount,
+			})
+			if i == victim {
+				fs = append(fs, faults.Fault{At: at, For: cut, Kind: faults.Partition, Target: nodeName(i), Peer: server})
+			}
+		}
+	}
+	return fs
+}
+
+// aroundTTL is a choice that lasts from a share of the TTL to a multiple of it.
+func aroundTTL(k faults.Kind, s *shape, least, most float64) faults.Choice {
+	return faults.Choice{
+		Kind:   k,
+		ForMin: time.Duration(least * float64(s.ttl)),
+		ForMax: time.Duration(most * float64(s.ttl)),
+	}
+}
+
+// cutOff makes the store unreachable, in one or both directions.
+func cutOff(s *shape, servers []string) []faults.Choice {
+	both := aroundTTL(faults.Partition, s, 0.3, 3)
+	both.Peers = servers
+	both.Weight = 2
+	there := aroundTTL(faults.Cut, s, 0.3, 3)
+	there.Peers = servers
+	return []faults.Choice{both, there}
+}
+
+// slow makes the way to the store slow enough for renewals to be late.
+func slow(s *shape, servers []string) faults.Choice {
+	c := aroundTTL(faults.SlowLink, s, 0.5, 3)
+	c.Peers = servers
+	c.AmountMin, c.AmountMax = 20, float64(s.ttl.Milliseconds())/3
+	return c
+}
+
+func expiryFaults(s *shape, servers []string) []faults.Choice {
+	pause := aroundTTL(faults.Pause, s, 0.5, 2.5)
+	pause.Weight = 3
+	return append(cutOff(s, servers),
+		pause,
+		slow(s, servers),
+		aroundTTL(faults.Crash, s, 0.1, 2),
+		faults.Choice{Kind: faults.WallJump},
+		faults.Choice{Kind: faults.Reset, Peers: servers},
+	)
+}
+
+func contentionFaults(s *shape, servers []string) []faults.Choice {
+	return []faults.Choice{
+		slow(s, servers),
+		{Kind: faults.StoreConflict},
+		{Kind: faults.StoreSlow, AmountMax: 300, AmountMin: 2},
+		{Kind: faults.Reorder, Peers: servers},
+		{Kind: faults.Duplicate, Peers: servers},
+	}
+}
+
+func pauseFaults(s *shape, _ []string) []faults.Choice {
+	return []faults.Choice{aroundTTL(faults.Pause, s, 1, 4)}
+}
+
+func doubtFaults(s *shape, servers []string) []faults.Choice {
+	unknown := aroundTTL(faults.StoreUnknown, s, 0.5, 4)
+	unknown.Weight = 3
+	return []faults.Choice{
+		unknown,
+		aroundTTL(faults.StoreLate, s, 0.5, 4),
+		serverCrash(s, servers),
+		{Kind: faults.Loss, Peers: servers, ForMax: 3 * time.Second, AmountMin: 0.05, AmountMax: 0.4},
+		{Kind: faults.Cut, Peers: servers, ForMax: 2 * time.Second},
+	}
+}
+
+func serverCrash(s *shape, servers []string) faults.Choice {
+	c := aroundTTL(faults.ServerCrash, s, 0.05, 0.7)
+	c.Targets = servers
+	return c
+}
+
+func skewFaults(s *shape, servers []string) []faults.Choice {
+	return append(cutOff(s, servers),
+		aroundTTL(faults.Pause, s, 0.5, 2.5),
+		faults.Choice{Kind: faults.WallJump, Weight: 2},
+		faults.Choice{Kind: faults.ClockRate, AmountMin: -float64(s.rate), AmountMax: float64(s.rate), ForMax: 30 * time.Second},
+	)
+}
+
+func joinFaults(s *shape, servers []string) []faults.Choice {
+	crash := aroundTTL(faults.Crash, s, 0.05, 1.5)
+	crash.Weight = 3
+	return append(cutOff(s, servers), crash, aroundTTL(faults.Pause, s, 0.5, 2.5), aroundTTL(faults.StoreUnknown, s, 0.3, 2))
+}
+
+func everything(s *shape, servers []string) []faults.Choice {
+	all := append(expiryFaults(s, servers),
+		faults.Choice{Kind: faults.Duplicate},
+		faults.Choice{Kind: faults.Reorder},
+		faults.Choice{Kind: faults.StoreConflict},
+		faults.Choice{Kind: faults.StoreUnavailable, ForMax: 4 * time.Second},
+		faults.Choice{Kind: faults.StoreSlow, AmountMin: 2, AmountMax: 500},
+		faults.Choice{Kind: faults.Throttle, ForMax: 4 * time.Second},
+		faults.Choice{Kind: faults.ClockRate, AmountMin: -float64(s.rate), AmountMax: float64(s.rate), ForMax: 30 * time.Second},
+		faults.Choice{Kind: faults.Loss, AmountMin: 0.02, AmountMax: 0.4},
+	)
+	return append(all, doubtFaults(s, servers)[:3]...)
+}

@@ -1,0 +1,192 @@
+package scenario
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/kelpie-registry/kelpie/faults"
+	"github.com/kelpie-registry/kelpie/linearizability"
+	"github.com/kelpie-registry/kelpie/registry"
+	"github.com/kelpie-registry/kelpie/sim"
+	"github.com/kelpie-registry/kelpie/store"
+)
+
+// run is one world while it runs.
+type run struct {
+	scenario Scenario
+	shape    *shape
+	world    *sim.World
+	engine   func(h *sim.Host) store.Engine // a client of the run's store
+
+	actors     []registry.ActorID
+	actorIndex map[registry.ActorID]int
+	nodes      []*node
+	lastOwner  []owner // by actor
+
+	history    *linearizability.Recorder
+	monitor    *linearizability.Monitor
+	operations int
+	events     [eventCount]uint64
+}
+
+// owner is who was last seen to get an actor.
+type owner struct {
+	node  registry.NodeID
+	kept  bool // it has not released the actor
+	valid func() bool
+}
+
+// Run runs the scenario once. The error wraps [ErrConfig]; a violation is in
+// the result.
+func (s Scenario) Run(c Config) (Result, error) {
+	kind, err := storeFor(c)
+	if err != nil {
+		return Result{}, err
+	}
+	w := sim.NewWorld(c.Seed, sim.Options{Trace: c.Trace, OnEvent: c.OnEvent, Arena: c.Arena})
+	defer w.Close()
+	r := &run{
+		scenario: s,
+		shape:    &s.shape,
+		world:    w,
+		history:  linearizability.NewRecorder(linearizability.Header{Scenario: s.Name, Seed: c.Seed}, 128),
+		monitor:  linearizability.NewMonitor(),
+	}
+	r.monitor.SkipExclusion = !s.shape.exclusive
+	plan, err := s.plan(c, kind)
+	if err != nil {
+		return Result{}, err
+	}
+	injector, err := r.build(kind, plan)
+	if err != nil {
+		return Result{}, err
+	}
+	res := Result{Scenario: s.Name, Store: kind, Seed: c.Seed, Plan: plan}
+	runErr := w.Run(horizon)
+	if runErr == nil && r.events[evAudited] == 0 {
+		w.Fail("not-live", fmt.Errorf("the audit had not ended at %v", horizon))
+		runErr = w.Failure()
+	}
+	res.Hash = w.Hash()
+	stats := w.Stats()
+	res.Events, res.Messages, res.Virtual = stats.Events, stats.Messages, w.Now()
+	res.Operations = r.operations
+	res.Sometimes = r.counts(s.Sometimes)
+	res.Faults = fired(injector)
+	r.judge(&res, runErr)
+	if c.KeepHistory || res.Failure != nil || res.Unknown != "" {
+		res.History = *r.history.History()
+	}
+	return res, nil
+}
+
+func storeFor(c Config) (string, error) {
+	switch c.Store {
+	case StoreSimFDB, StoreMemory:
+		return c.Store, nil
+	case StoreBoth, "":
+		if c.Seed%2 == 0 {
+			return StoreSimFDB, nil
+		}
+		return StoreMemory, nil
+	}
+	return "", fmt.Errorf("%w: Store is %q, must be %q, %q or %q", ErrConfig, c.Store, StoreSimFDB, StoreMemory, StoreBoth)
+}
+
+// build fills the world.
+func (r *run) build(kind string, plan faults.Plan) (*faults.Injector, error) {
+	r.actorIndex = make(map[registry.ActorID]int, r.shape.actors)
+	for i := range r.shape.actors {
+		id := registry.ActorID("actor-" + strconv.Itoa(i+1))
+		r.actors = append(r.actors, id)
+		r.actorIndex[id] = i
+	}
+	r.lastOwner = make([]owner, r.shape.actors)
+	r.world.Net().SetDefault(officeLink)
+	handlers := r.startStore(kind)
+	r.startSink()
+	for i := range r.shape.nodes {
+		n := r.newNode(nodeName(i), r.nodeID(i), r.clockOf(i))
+		r.nodes = append(r.nodes, n)
+		n.proc.Start(n.main)
+	}
+	injector, err := faults.Inject(r.world, plan, handlers)
+	if err != nil {
+		return nil, fmt.Errorf("%w: Plan: %w", ErrConfig, err)
+	}
+	victim := r.nodes[r.world.Draw("victim")%uint64(len(r.nodes))]
+	r.world.After(chaosEnds, "victim", victim.proc.Crash)
+	r.world.After(auditBegins, "audit", r.startAudit)
+	r.world.Invariant("registry", func() error { return r.monitor.Check(r.world.Now()) })
+	return injector, nil
+}
+
+func nodeName(i int) string { return "node-" + strconv.Itoa(i+1) }
+
+func (r *run) nodeID(i int) registry.NodeID {
+	if r.shape.sharedID {
+		return "shared"
+	}
+	return registry.NodeID(nodeName(i))
+}
+
+func (r *run) newNode(name string, id registry.NodeID, clock sim.ProcessOptions) *node {
+	return &node{r: r, id: id, proc: r.world.Process(name, clock), key: uint64(len(r.world.Processes()))}
+}
+
+// quiet reports whether the workload must stop.
+func (r *run) quiet() bool { return r.world.Now() >= chaosEnds }
+
+// judge decides what the run has shown.
+func (r *run) judge(res *Result, runErr error) {
+	var f *sim.Failure
+	switch {
+	case errors.As(runErr, &f):
+		res.Failure = failureOf(f)
+		return
+	case runErr != nil:
+		res.Failure = &Failure{Rule: "harness", Signature: "harness", Message: runErr.Error()}
+		return
+	}
+	var o linearizability.Options
+	if !r.shape.exclusive {
+		o.Skip = []linearizability.Rule{linearizability.RuleStaleUse}
+	}
+	report := linearizability.Check(r.history.History(), o)
+	err := report.Err()
+	switch {
+	case err == nil:
+	case errors.Is(err, linearizability.ErrUndecided):
+		res.Unknown = err.Error()
+	default:
+		rule := string(linearizability.RuleNoOrder)
+		if len(report.Violations) > 0 {
+			rule = string(report.Violations[0].Rule)
+		}
+		res.Failure = &Failure{Rule: rule, Signature: rule, Message: err.Error(), At: res.Virtual, Event: res.Events}
+	}
+}
+
+// fired returns how many faults of each kind began.
+func fired(in *faults.Injector) []Count {
+	var cs []Count
+	for _, c := range in.Counts() {
+		if c.Fired > 0 {
+			cs = append(cs, Count{Name: string(c.Kind), N: c.Fired})
+		}
+	}
+	return cs
+}
+
+func failureOf(f *sim.Failure) *Failure {
+	out := &Failure{
+		Rule: f.Rule, Signature: f.Signature(), Message: f.Error(), Process: f.Process, Task: f.Task,
+		Stack: f.Stack, At: f.At, Event: f.Event,
+	}
+	var broken *linearizability.MonitorError
+	if errors.As(f.Err, &broken) {
+		out.Rule, out.Signature = string(broken.Rule), string(broken.Rule)
+	}
+	return out
+}

@@ -1,0 +1,95 @@
+package scenario
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/kelpie-registry/kelpie/faults"
+	"github.com/kelpie-registry/kelpie/registry"
+)
+
+// The time line of every run, in true time.
+const (
+	horizon     = 60 * time.Second // the end of the run
+	chaosEnds   = 38 * time.Second // every fault is healed, the workload stops
+	auditBegins = 44 * time.Second // when the operations of the workload have ended
+)
+
+// opTimeout bounds one operation of the workload, on the node's clock.
+const opTimeout = 4 * time.Second
+
+// shape is what makes one scenario different from another.
+type shape struct {
+	nodes   int // processes that join; named node-1, node-2, …
+	workers int // tasks that operate, for each process
+	actors  int
+
+	ttl   time.Duration
+	drift float64       // Options.MaxDrift
+	renew time.Duration // Options.RenewTimeout; 0 means its default
+	poll  time.Duration // Options.PollEvery; 0 means its default
+	think time.Duration // mean pause of a worker between operations
+	mix   mix
+
+	// together makes all workers begin their operations at the same instants,
+	// on the same actor.
+	together bool
+	// sharedID makes all processes join as one node id.
+	sharedID bool
+	// exclusive: clocks keep their bound, so exclusion in time must hold.
+	exclusive bool
+	// rate bounds the rate error of each node's clock, in parts per billion; the
+	// seed draws one from −rate to +rate, the ends more often than the middle.
+	rate int64
+
+	faults int  // at most so many in a plan
+	menu   menu // what they are drawn from
+	// also, when not nil, adds faults that chance would bring together too
+	// rarely.
+	also func(s *shape, kind string, r *rand.Rand) []faults.Fault
+}
+
+// waitTTLs bounds a wait for an actor, in TTLs: long enough to see a silent owner
+// revoked.
+const waitTTLs = 4
+
+// effectTimeout bounds an effect of an owner. It is long, so that an effect
+// outlives a pause that its lease does not.
+const effectTimeout = 15 * time.Second
+
+// mix is the relative frequency of each operation of a worker.
+type mix struct {
+	claim, wait, use, write, guard, release, lookup, leave int
+}
+
+func (m mix) total() int {
+	return m.claim + m.wait + m.use + m.write + m.guard + m.release + m.lookup + m.leave
+}
+
+// pick maps a draw to an operation.
+func (m mix) pick(draw uint64) operation {
+	n := int(draw % uint64(m.total()))
+	for _, c := range []struct {
+		weight int
+		op     operation
+	}{
+		{m.claim, (*life).claim},
+		{m.wait, (*life).claimWait},
+		{m.use, (*life).use},
+		{m.write, (*life).write},
+		{m.guard, (*life).guard},
+		{m.release, (*life).release},
+		{m.lookup, (*life).lookup},
+		{m.leave, (*life).goAway},
+	} {
+		if n < c.weight {
+			return c.op
+		}
+		n -= c.weight
+	}
+	panic("scenario: mix.pick ran past its total")
+}
+
+func (s *shape) options(events func(registry.Event)) registry.Options {
+	return registry.Options{TTL: s.ttl, MaxDrift: s.drift, RenewTimeout: s.renew, PollEvery: s.poll, Events: events}
+}

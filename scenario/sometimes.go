@@ -1,0 +1,54 @@
+package scenario
+
+// event is something that a scenario may declare to happen sometimes.
+type event int
+
+const (
+	evHeld         event = iota // a claim met a live owner
+	evMoved                     // an actor came to another node
+	evTakeover                  // … whose last owner had not released it
+	evReleased                  // an actor was released
+	evLeft                      // a node left
+	evSilent                    // a session was silent for long enough to be revoked
+	evRevoked                   // … and was revoked
+	evRenewedFirst              // … but a renewal came first
+	evDegraded                  // a session was degraded
+	evRefused                   // … and refused a claim
+	evRecovered                 // … and became healthy again
+	evLost                      // a node was told that its session is lost
+	evRejoined                  // a process joined again after a session had ended
+	evInUse                     // a join met a live session of its node id
+	evDoubtApplied              // a commit in doubt turned out to have taken effect
+	evDoubtDropped              // … or not to have
+	evBornInvalid               // a claim succeeded after its lease had run out
+	evLateDoubt                 // a holder stopped being sure between asking and acting
+	evStaleRefused              // the fenced resource refused a stale token
+	evGuardRefused              // the guard refused a claim that no longer held
+	evCrashed                   // a node's process crashed
+	evOverlap                   // two claims of one actor were valid at once (clocks beyond their bound)
+	evAudited                   // the audit claimed every actor
+	eventCount
+)
+
+var eventNames = [eventCount]string{
+	"held", "moved", "takeover", "released", "left", "silent", "revoked",
+	"renewed-first", "degraded", "claim-refused", "recovered", "lost",
+	"rejoined", "in-use", "doubt-applied", "doubt-dropped", "born-invalid",
+	"late-doubt", "stale-refused", "guard-refused", "crashed", "overlap", "audited",
+}
+
+func (r *run) happened(e event) { r.events[e]++ }
+
+// counts returns the counts of the declared events, in the order of their
+// declaration.
+func (r *run) counts(declared []string) []Count {
+	cs := make([]Count, 0, len(declared))
+	for _, name := range declared {
+		for e, known := range eventNames {
+			if known == name {
+				cs = append(cs, Count{Name: name, N: r.events[e]})
+			}
+		}
+	}
+	return cs
+}

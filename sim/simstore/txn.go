@@ -1,0 +1,306 @@
+package simstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kelpie-registry/kelpie/clock"
+	"github.com/kelpie-registry/kelpie/store"
+)
+
+// txn implements store.Txn. Mutations go to the inner transaction at once; it
+// buffers them.
+type txn struct {
+	engine *engine
+	ctx    context.Context
+	inner  store.Txn
+	number uint64 // in the life
+	calls  uint64
+
+	wrote   bool // a commit has something to send
+	used    bool // committed or canceled
+	watches []*watch
+}
+
+func (t *txn) call() call {
+	t.calls++
+	return call{engine: t.engine, txn: t.number, number: t.calls}
+}
+
+// usable returns why the transaction cannot be used, if it cannot.
+func (t *txn) usable(doing string) error {
+	switch {
+	case t.used:
+		return fmt.Errorf("simstore: %s: %w", doing, store.ErrUsed)
+	case t.engine.closed:
+		return fmt.Errorf("simstore: %s: %w", doing, store.ErrClosed)
+	}
+	if err := t.ctx.Err(); err != nil {
+		return fmt.Errorf("simstore: %s: %w", doing, err)
+	}
+	return nil
+}
+
+// read runs a read of the inner transaction over the wire.
+func (t *txn) read(doing string, f func() error) error {
+	if err := t.usable(doing); err != nil {
+		return err
+	}
+	return t.call().read(t.ctx, doing, f)
+}
+
+// reader is the reads of a transaction, or of its snapshot.
+type reader struct {
+	t     *txn
+	inner store.Reader
+}
+
+// Get implements store.Reader.
+func (r reader) Get(key []byte) (value []byte, err error) {
+	err = r.t.read("get", func() (err error) {
+		value, err = r.inner.Get(key)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return value, nil
+}
+
+// GetAll implements store.Reader.
+func (r reader) GetAll(keys ...[]byte) (values [][]byte, err error) {
+	err = r.t.read("get", func() (err error) {
+		values, err = r.inner.GetAll(keys...)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return values, nil
+}
+
+// GetRange implements store.Reader.
+func (r reader) GetRange(begin, end []byte, o store.RangeOptions) (rows []store.KeyValue, more bool, err error) {
+	err = r.t.read("get range", func() (err error) {
+		rows, more, err = r.inner.GetRange(begin, end, o)
+		return err
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	return rows, more, nil
+}
+
+// Get implements store.Reader.
+func (t *txn) Get(key []byte) ([]byte, error) { return reader{t, t.inner}.Get(key) }
+
+// GetAll implements store.Reader.
+func (t *txn) GetAll(keys ...[]byte) ([][]byte, error) { return reader{t, t.inner}.GetAll(keys...) }
+
+// GetRange implements store.Reader.
+func (t *txn) GetRange(begin, end []byte, o store.RangeOptions) ([]store.KeyValue, bool, error) {
+	return reader{t, t.inner}.GetRange(begin, end, o)
+}
+
+// Snapshot implements store.Tx.
+func (t *txn) Snapshot() store.Reader { return reader{t, t.inner.Snapshot()} }
+
+// ReadVersion implements store.Tx.
+func (t *txn) ReadVersion() (v store.Version, err error) {
+	err = t.read("read version", func() (err error) {
+		v, err = t.inner.ReadVersion()
+		return err
+	})
+	return v, err
+}
+
+// mutate makes a mutation, unless the transaction is over.
+func (t *txn) mutate(f func(inner store.Txn)) {
+	if !t.used {
+		t.wrote = true
+		f(t.inner)
+	}
+}
+
+// Set implements store.Tx.
+func (t *txn) Set(key, value []byte) { t.mutate(func(inner store.Txn) { inner.Set(key, value) }) }
+
+// Clear implements store.Tx.
+func (t *txn) Clear(key []byte) { t.mutate(func(inner store.Txn) { inner.Clear(key) }) }
+
+// ClearRange implements store.Tx.
+func (t *txn) ClearRange(begin, end []byte) {
+	t.mutate(func(inner store.Txn) { inner.ClearRange(begin, end) })
+}
+
+// Add implements store.Tx.
+func (t *txn) Add(key []byte, delta int64) {
+	t.mutate(func(inner store.Txn) { inner.Add(key, delta) })
+}
+
+// SetStamped implements store.Tx.
+func (t *txn) SetStamped(key, value []byte, offset int) {
+	t.mutate(func(inner store.Txn) { inner.SetStamped(key, value, offset) })
+}
+
+// AddReadConflict implements store.Tx.
+func (t *txn) AddReadConflict(begin, end []byte) {
+	if !t.used {
+		t.inner.AddReadConflict(begin, end)
+	}
+}
+
+// AddWriteConflict implements store.Tx.
+func (t *txn) AddWriteConflict(begin, end []byte) {
+	t.mutate(func(inner store.Txn) { inner.AddWriteConflict(begin, end) })
+}
+
+// Committed implements store.Txn.
+func (t *txn) Committed() store.Version { return t.inner.Committed() }
+
+// Cancel implements store.Txn.
+func (t *txn) Cancel() {
+	if t.used {
+		return
+	}
+	t.end(fmt.Errorf("simstore: watch: %w: the transaction was canceled", store.ErrUsed))
+}
+
+// end gives the transaction up before its commit, and its watches with err.
+func (t *txn) end(err error) {
+	t.used = true
+	t.failWatches(err)
+	t.inner.Cancel()
+}
+
+func (t *txn) failWatches(err error) {
+	for _, w := range t.watches {
+		w.fail(err)
+	}
+	t.watches = nil
+}
+
+// Commit implements store.Txn.
+func (t *txn) Commit() error {
+	if err := t.usable("commit"); err != nil {
+		if !t.used {
+			t.end(err)
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%w: %w", store.ErrTimedOut, err)
+		}
+		return err
+	}
+	t.used = true
+	err := t.commit()
+	if err != nil {
+		t.failWatches(err)
+	}
+	return err
+}
+
+func (t *txn) commit() error {
+	if !t.wrote {
+		return t.inner.Commit() // nothing to send: no fault, no doubt
+	}
+	p := &pendingCommit{call: t.call(), inner: t.inner, done: t.engine.h.NewEvent()}
+	p.send()
+	if err := p.done.Wait(t.ctx); err != nil {
+		return fmt.Errorf("simstore: commit in flight: %w: %w", store.ErrCommitUnknown, err)
+	}
+	return p.err
+}
+
+// pendingCommit is a commit on the wire. Its steps are events of the world, not
+// of the client's process: they happen whether or not the client waits.
+type pendingCommit struct {
+	call
+	inner store.Txn
+	done  clock.Event
+	err   error // of the client, once done is set
+}
+
+// unknown is the error of a commit whose answer does not come.
+func unknown(why string) error {
+	return fmt.Errorf("simstore: commit: %w: %s", store.ErrCommitUnknown, why)
+}
+
+// send puts the request on the wire.
+func (p *pendingCommit) send() {
+	f := p.faults
+	there := p.evenly(drawThere, f.CommitLatency.Min, f.CommitLatency.Max)
+	fate := p.fate(true)
+	switch {
+	case fate == fateLate:
+		p.tell(there, unknown("no answer"))
+		late := there + 1 + p.evenly(drawLate, 0, f.lateMax())
+		p.world.After(late, "simstore late commit", p.arriveLate)
+	case fate == fateDropped || !p.sends():
+		p.drop(there)
+	default:
+		p.world.After(there, "simstore commit", func() { p.arrive(fate) })
+	}
+}
+
+// tell answers the client after a while.
+func (p *pendingCommit) tell(after time.Duration, err error) {
+	p.world.After(after, "simstore answer", func() {
+		p.err = err
+		if p.closed && err == nil {
+			p.err = fmt.Errorf("simstore: commit in flight: %w: %w", store.ErrCommitUnknown, store.ErrClosed)
+		}
+		p.done.Set()
+	})
+}
+
+// drop loses the request: the inner transaction never commits.
+func (p *pendingCommit) drop(after time.Duration) {
+	p.faults.fired.UnknownDropped++
+	p.inner.Cancel()
+	p.tell(after+p.faults.timeout(), unknown("no answer"))
+}
+
+// arrive serves the request at the far end.
+func (p *pendingCommit) arrive(fate outcome) {
+	f := p.faults
+	back := p.evenly(drawBack, f.CommitLatency.Min, f.CommitLatency.Max)
+	var err error
+	switch {
+	case !p.serves():
+		p.drop(0)
+		return
+	case fate == fateUnavailable:
+		f.fired.Unavailable++
+		p.inner.Cancel()
+		err = fmt.Errorf("simstore: commit: %w: refused", store.ErrUnavailable)
+	case fate == fateConflict:
+		f.fired.Conflicts++
+		p.inner.Cancel()
+		err = fmt.Errorf("simstore: commit: %w: refused", store.ErrConflict)
+	default:
+		err = p.inner.Commit()
+	}
+	if fate == fateApplied || !p.answers() {
+		if err == nil {
+			f.fired.UnknownApplied++
+		}
+		p.tell(f.timeout(), unknown("no answer"))
+		return
+	}
+	p.tell(back, err)
+}
+
+// arriveLate serves a request whose client has been told that its outcome is
+// unknown.
+func (p *pendingCommit) arriveLate() {
+	p.faults.fired.UnknownLate++
+	if !p.serves() {
+		p.inner.Cancel()
+		return
+	}
+	if p.inner.Commit() == nil {
+		p.faults.fired.LateApplied++
+	}
+}

@@ -1,0 +1,48 @@
+package memory_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/kelpie-registry/kelpie/store"
+	"github.com/kelpie-registry/kelpie/store/memory"
+	"github.com/kelpie-registry/kelpie/store/storetest"
+)
+
+// window is small, so that the suite's histories reach it.
+const window = 1000
+
+// age commits until every version taken so far has left the window.
+func age(ctx context.Context, w storetest.World, client int) error {
+	for range window + 1 {
+		tx := w.Engine(client).Begin(ctx)
+		tx.Set([]byte("age"), nil)
+		if err := tx.Commit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestConformanceOnGoroutines(t *testing.T) {
+	storetest.Run(t, storetest.Harness{
+		Age: age,
+		New: func(testing.TB, uint64) storetest.World {
+			e := memory.New(memory.Options{Window: window})
+			return storetest.Goroutines(e, e.Check)
+		},
+	})
+}
+
+// TestConformanceWithSmallAnswers cuts ranges short wherever it can.
+func TestConformanceWithSmallAnswers(t *testing.T) {
+	storetest.Run(t, storetest.Harness{
+		Age: age,
+		New: func(testing.TB, uint64) storetest.World {
+			e := memory.New(memory.Options{Window: window, RangeRows: 2})
+			return storetest.Goroutines(e, e.Check)
+		},
+	})
+}
+
+var _ store.Engine = (*memory.Engine)(nil)

@@ -1,0 +1,124 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/kelpie-registry/kelpie/host"
+	"github.com/kelpie-registry/kelpie/sim"
+	"github.com/kelpie-registry/kelpie/store"
+	"github.com/kelpie-registry/kelpie/store/memory"
+)
+
+const testWindow = 1000
+
+// simulatedHarness runs the suite in the simulator on an engine that wrap has
+// broken; a nil wrap leaves it whole.
+func simulatedHarness(wrap func() *broken) Harness {
+	h := Harness{
+		Patience: 10 * time.Second, // of virtual time
+		Age: func(ctx context.Context, w World, client int) error {
+			for range testWindow + 1 {
+				tx := w.Engine(client).Begin(ctx)
+				tx.Set([]byte("age"), nil)
+				if err := tx.Commit(); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		New: func(tb testing.TB, seed uint64) World {
+			return simulated(tb, seed, wrap)
+		},
+	}
+	h.setDefaults()
+	return h
+}
+
+func simulated(tb testing.TB, seed uint64, wrap func() *broken) World {
+	w := sim.NewWorld(seed, sim.Options{})
+	tb.Cleanup(w.Close)
+	var processes [Clients]*sim.Process
+	for i := range processes {
+		processes[i] = w.Process(fmt.Sprintf("client-%d", i), sim.ProcessOptions{})
+		processes[i].Start(func(context.Context, *sim.Host) {})
+	}
+	inner := memory.New(memory.Options{Clock: processes[0].Host(), Window: testWindow})
+	var e store.Engine = inner
+	if wrap != nil {
+		b := wrap()
+		b.Engine = inner
+		e = b
+	}
+	return &Hosts{
+		Host: func(client int) host.Host { return processes[client].Host() },
+		Connect: func(client int) store.Engine {
+			h := processes[client].Host()
+			return Yielding(e, func() { _ = h.Sleep(h.Context(), time.Duration(h.Rand().IntN(100))*time.Microsecond) })
+		},
+		Step:  func() error { return w.Run(w.Now() + time.Second) },
+		Check: inner.Check,
+	}
+}
+
+// rejections runs cases on an engine and returns those that reject it.
+func rejections(tb testing.TB, wrap func() *broken, cases []check) map[string]error {
+	h := simulatedHarness(wrap)
+	found := map[string]error{}
+	for _, c := range cases {
+		if err := h.judge(tb, c); err != nil {
+			found[c.name] = err
+		}
+	}
+	return found
+}
+
+func TestCorrectEngineIsAccepted(t *testing.T) {
+	for name, err := range rejections(t, nil, suite()) {
+		t.Errorf("%s: %v", name, err)
+	}
+}
+
+// TestBrokenEnginesAreRejected shows that each bug is found, by the cases that
+// are there to find it.
+func TestBrokenEnginesAreRejected(t *testing.T) {
+	for _, b := range slices.Concat(conflictBugs, viewBugs, commitBugs, stampBugs, lifeBugs, watchBugs) {
+		t.Run(b.name, func(t *testing.T) {
+			var cases []check
+			for _, c := range suite() {
+				if slices.Contains(b.rejected, c.name) {
+					cases = append(cases, c)
+				}
+			}
+			if len(cases) != len(b.rejected) || len(cases) == 0 {
+				t.Fatalf("there are not all of the cases %q", b.rejected)
+			}
+			found := rejections(t, b.make, cases)
+			for _, want := range b.rejected {
+				if found[want] == nil {
+					t.Errorf("not rejected by %q; by %q", want, slices.Sorted(maps.Keys(rejections(t, b.make, suite()))))
+				}
+			}
+		})
+	}
+}
+
+// TestEveryCaseRejectsSomething demands a bug for each case of the suite, so
+// that none is there for show.
+func TestEveryCaseRejectsSomething(t *testing.T) {
+	named := map[string]bool{}
+	for _, b := range slices.Concat(conflictBugs, viewBugs, commitBugs, stampBugs, lifeBugs, watchBugs) {
+		for _, name := range b.rejected {
+			named[name] = true
+		}
+	}
+	for _, c := range suite() {
+		if !named[c.name] {
+			t.Errorf("no bug is there to be rejected by %q", c.name)
+		}
+	}
+}
