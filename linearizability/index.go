@@ -48,39 +48,6 @@ type index struct {
 // none is the place of something that is not there.
 const none int32 = -1
 
-// opcode is what an operation means to the specification.
-type opcode uint8
-
-const (
-	opNone        opcode = iota // takes no part
-	opJoin                      // ok
-	opJoinOpen                  // may have started a session
-	opInUse                     // sees a live session
-	opClaim                     // ok: a new claim, or the same token back
-	opClaimOpen                 // may have made a claim
-	opSees                      // sees a claim in force: held, lookup ok, guard ok
-	opSeesNot                   // sees that a claim is not in force: not-owner, rejected
-	opUnowned                   // lookup that found nobody
-	opRelease                   // ok
-	opReleaseOpen               // may have released a claim
-	opLeave                     // ok: ends a session, or finds it ended
-	opLeaveLost                 // finds the session ended
-	opRevoke                    // ok: ends a live session
-	opEndOpen                   // a leave or revoke that may have ended a session
-	opNever                     // a result that is wrong in every state
-	opHorizon                   // the end of the history; see model.go
-)
-
-// isOpen reports whether the operation may take effect at any time after its
-// call, or never.
-func (c opcode) isOpen() bool {
-	return c == opJoinOpen || c == opClaimOpen || c == opReleaseOpen || c == opEndOpen
-}
-
-// seesRecord reports whether the operation, other than a release, needs its
-// claim to be in force.
-func (c opcode) seesRecord() bool { return c == opClaim || c == opSees }
-
 // xop is an operation of an index. Numbers are places in the index's slices.
 type xop struct {
 	search  *search // what it is searched in; see porcupine.go
@@ -201,131 +168,6 @@ func (x *index) reset(h *History) {
 	clear(x.claimRoom)
 }
 
-func (x *index) internNode(name string) int32 {
-	if i, ok := x.nodeOf[name]; ok {
-		return i
-	}
-	i := int32(len(x.nodes))
-	x.nodeOf[name] = i
-	x.nodes = append(x.nodes, nodeInfo{name: name, openJoins: none})
-	return i
-}
-
-func (x *index) internActor(name string) int32 {
-	if i, ok := x.actorOf[name]; ok {
-		return i
-	}
-	i := int32(len(x.actors))
-	x.actorOf[name] = i
-	x.actors = append(x.actors, actorInfo{name: name, openClaims: none})
-	return i
-}
-
-func (x *index) internSession(node int32, inc uint64) int32 {
-	k := sessionKey{node, inc}
-	if i, ok := x.sessionOf[k]; ok {
-		return i
-	}
-	i := int32(len(x.sessions))
-	x.sessionOf[k] = i
-	x.sessions = append(x.sessions, sessionInfo{
-		node: node, inc: inc, before: none, after: none, join: none, rejoined: none, revoke: none, revoked: none,
-		leave: none, endOpen: none, records: none,
-	})
-	return i
-}
-
-func (x *index) internRecord(actor int32, token uint64, session int32) int32 {
-	k := recordKey{actor, session, token}
-	if i, ok := x.recordOf[k]; ok {
-		return i
-	}
-	i := int32(len(x.records))
-	x.recordOf[k] = i
-	x.records = append(x.records, recordInfo{
-		actor: actor, session: session, token: token, witness: none,
-		claim: none, release: none, released: none, relOpen: none, next: none,
-	})
-	return i
-}
-
-// convert interns the names of one operation and finds its meaning.
-func (x *index) convert(i int32, o *Op) xop {
-	p := xop{op: i, node: none, actor: none, session: none, record: none, next: none, call: o.Call, from: o.Call, ret: o.Return}
-	if o.Node != "" {
-		p.node = x.internNode(o.Node)
-		if o.Incarnation != 0 {
-			p.session = x.internSession(p.node, o.Incarnation)
-		}
-	}
-	if o.Actor != "" {
-		p.actor = x.internActor(o.Actor)
-	}
-	open := o.Outcome == OutcomePending || o.Outcome == OutcomeUnknown
-	switch o.Kind {
-	case KindJoin:
-		p.replace = o.Replace
-		switch {
-		case open:
-			p.code = opJoinOpen
-		case o.Outcome == OutcomeOK:
-			p.code = opJoin
-		case o.Outcome == OutcomeInUse:
-			p.code, p.session = opInUse, x.internSession(p.node, o.OwnerIncarnation)
-		}
-	case KindClaim:
-		switch {
-		case open:
-			p.code = opClaimOpen
-		case o.Outcome == OutcomeOK:
-			p.code, p.record = opClaim, x.internRecord(p.actor, o.Token, p.session)
-		case o.Outcome == OutcomeHeld:
-			owner := x.internSession(x.internNode(o.OwnerNode), o.OwnerIncarnation)
-			p.code, p.record = opSees, x.internRecord(p.actor, o.Token, owner)
-			if owner == p.session {
-				p.code = opNever
-			}
-		}
-	case KindLookup:
-		switch o.Outcome {
-		case OutcomeOK:
-			owner := x.internSession(x.internNode(o.OwnerNode), o.OwnerIncarnation)
-			p.code, p.record = opSees, x.internRecord(p.actor, o.Token, owner)
-		case OutcomeUnowned:
-			p.code = opUnowned
-		}
-	case KindRelease, KindGuard:
-		p.record = x.internRecord(p.actor, o.Token, p.session)
-		switch {
-		case o.Outcome == OutcomeNotOwner || o.Outcome == OutcomeRejected:
-			p.code = opSeesNot
-		case o.Kind == KindGuard && o.Outcome == OutcomeOK:
-			p.code = opSees
-		case o.Kind == KindRelease && o.Outcome == OutcomeOK:
-			p.code = opRelease
-		case o.Kind == KindRelease && open:
-			p.code = opReleaseOpen
-		}
-	case KindLeave, KindRevoke:
-		switch {
-		case open:
-			p.code = opEndOpen
-		case o.Kind == KindRevoke && o.Outcome == OutcomeOK:
-			p.code = opRevoke
-		case o.Outcome == OutcomeOK:
-			p.code = opLeave
-		case o.Outcome == OutcomeLost:
-			p.code = opLeaveLost
-		}
-	case KindUse:
-		p.record = x.internRecord(p.actor, o.Token, p.session)
-	}
-	if open {
-		p.ret = Open
-	}
-	return p
-}
-
 // order sorts the operations by call and by return.
 func (x *index) order() {
 	sorted := true
@@ -391,6 +233,7 @@ func (x *index) note(i int32) {
 		if s.endOpen == none {
 			s.endOpen = i
 		}
+	default: // names nothing that it needs
 	}
 }
 

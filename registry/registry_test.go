@@ -185,6 +185,53 @@ func TestWaiterGetsAReleasedActorAtOnce(t *testing.T) {
 	}
 }
 
+// Between the observer's last look and the commit of its revocation a renewal
+// arrives: the revocation must lose.
+func TestRevocationLosesToARenewal(t *testing.T) {
+	b := newBench(t)
+	b.process("holder", registry.Options{}, func(ctx context.Context, c *client) {
+		c.claim(ctx, c.join(ctx, "n1"), "a")
+		c.faulty.down = true
+	})
+	var lost, revoked int
+	b.process("observer", registry.Options{}, func(ctx context.Context, c *client) {
+		s := c.join(ctx, "n2")
+		c.sleep(ctx, ttl/6)
+		renewals := 2
+		c.watchEvents = func(e registry.Event) {
+			switch e.Kind {
+			case registry.EventRevokeStart:
+				c.faulty.commit = func(commit func() error) error {
+					c.faulty.commit = nil
+					if renewals > 0 {
+						renewals--
+						tx := b.engine.Begin(ctx)
+						tx.SetStamped([]byte(registry.DefaultNamespace+"\x00bn1\x00"), append([]byte{1}, make([]byte, 18)...), 1)
+						if err := tx.Commit(); err != nil {
+							t.Error(err)
+						}
+					}
+					return commit()
+				}
+			case registry.EventRevokeEnd:
+				c.faulty.commit = nil
+				if errors.Is(e.Err, registry.ErrRenewed) {
+					lost++
+				} else if e.Err == nil {
+					revoked++
+				}
+			}
+		}
+		if _, err := s.ClaimWait(ctx, "a"); err != nil {
+			t.Error(err)
+		}
+	})
+	b.until(10 * ttl)
+	if lost != 2 || revoked != 1 {
+		t.Errorf("%d revocations lost to a renewal, %d succeeded", lost, revoked)
+	}
+}
+
 func TestRestartedProcessWaitsForItsNodeID(t *testing.T) {
 	b := newBench(t)
 	joined := 0

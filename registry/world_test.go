@@ -49,6 +49,8 @@ type client struct {
 	db     *store.DB
 	faulty *faulty
 	events []registry.Event
+
+	watchEvents func(registry.Event) // told of events too, when not nil
 }
 
 // process runs f in a process of its own, to the end, within a minute of true
@@ -80,7 +82,12 @@ func (b *bench) client(h *sim.Host, o registry.Options) *client {
 	if o.TTL == 0 {
 		o.TTL = ttl
 	}
-	o.Events = func(e registry.Event) { c.events = append(c.events, e) }
+	o.Events = func(e registry.Event) {
+		c.events = append(c.events, e)
+		if c.watchEvents != nil {
+			c.watchEvents(e)
+		}
+	}
 	var err error
 	if c.db, err = store.Open(c.faulty, h, h.Rand(), store.Options{}); err != nil {
 		b.t.Error(err)

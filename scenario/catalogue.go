@@ -7,11 +7,11 @@ var catalogue = []Scenario{
 	{
 		Name:      "expired-vs-renew",
 		About:     "a lease runs out while its holder renews it, and others revoke the session and claim its actors",
-		Sometimes: []string{"silent", "revoked", "renewed-first", "takeover", "degraded", "recovered", "lost", "rejoined", "audited"},
-		MinSeeds:  1000,
+		Sometimes: []string{"silent", "revoked", "takeover", "degraded", "recovered", "lost", "rejoined", "audited"},
+		MinSeeds:  100,
 		shape: shape{
 			nodes: 3, workers: 1, actors: 2, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
-			think: 900 * time.Millisecond, renew: 1500 * time.Millisecond, poll: 60 * time.Millisecond, faults: 6, menu: expiryFaults, also: photoFinish,
+			think: 900 * time.Millisecond, faults: 10, menu: expiryFaults,
 			mix: mix{claim: 2, wait: 10, use: 2, write: 3, guard: 2, release: 1, lookup: 2},
 		},
 	},
@@ -19,7 +19,7 @@ var catalogue = []Scenario{
 		Name:      "concurrent-claims",
 		About:     "all nodes claim the same free actor at the same instants",
 		Sometimes: []string{"held", "moved", "released", "audited"},
-		MinSeeds:  50,
+		MinSeeds:  100,
 		shape: shape{
 			nodes: 4, workers: 1, actors: 2, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
 			think: time.Second, faults: 8, menu: contentionFaults, together: true,
@@ -30,7 +30,7 @@ var catalogue = []Scenario{
 		Name:      "zombie-owner",
 		About:     "an owner stands still past its TTL and then goes on with what it was doing, at a fenced resource",
 		Sometimes: []string{"takeover", "late-doubt", "stale-refused", "guard-refused", "lost", "audited"},
-		MinSeeds:  400,
+		MinSeeds:  100,
 		shape: shape{
 			nodes: 3, workers: 2, actors: 2, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
 			think: 600 * time.Millisecond, faults: 8, menu: pauseFaults,
@@ -52,7 +52,7 @@ var catalogue = []Scenario{
 		Name:      "clock-skew",
 		About:     "clocks run as fast and as slow as MaxDrift allows, and wall clocks jump",
 		Sometimes: []string{"silent", "revoked", "takeover", "lost", "audited"},
-		MinSeeds:  200,
+		MinSeeds:  100,
 		shape: shape{
 			nodes: 3, workers: 1, actors: 2, ttl: 3 * time.Second, drift: 0.1, rate: 100_000_000, exclusive: true,
 			think: 1200 * time.Millisecond, faults: 10, menu: skewFaults,
@@ -63,7 +63,7 @@ var catalogue = []Scenario{
 		Name:      "clock-skew-beyond",
 		About:     "clocks run three times as wrong as MaxDrift allows: two may believe at once, tokens still hold",
 		Sometimes: []string{"revoked", "takeover", "overlap", "audited"},
-		MinSeeds:  400,
+		MinSeeds:  100,
 		shape: shape{
 			nodes: 3, workers: 1, actors: 2, ttl: 3 * time.Second, drift: 0.1, rate: 300_000_000,
 			think: 1200 * time.Millisecond, faults: 10, menu: skewFaults,
@@ -74,7 +74,7 @@ var catalogue = []Scenario{
 		Name:      "silent-renewal",
 		About:     "one node cannot reach the store, or cannot hear it, while it believes to own actors",
 		Sometimes: []string{"degraded", "claim-refused", "recovered", "lost", "revoked", "takeover", "audited"},
-		MinSeeds:  200,
+		MinSeeds:  100,
 		shape: shape{
 			nodes: 3, workers: 1, actors: 3, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
 			think: 800 * time.Millisecond, faults: 8, menu: cutOff,
@@ -85,7 +85,7 @@ var catalogue = []Scenario{
 		Name:      "join-same-id",
 		About:     "several processes join as one node id, crash, stand still and come back",
 		Sometimes: []string{"in-use", "crashed", "revoked", "lost", "rejoined", "left", "audited"},
-		MinSeeds:  200,
+		MinSeeds:  100,
 		shape: shape{
 			nodes: 3, workers: 1, actors: 2, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
 			think: 600 * time.Millisecond, faults: 10, menu: joinFaults, sharedID: true,
@@ -96,7 +96,7 @@ var catalogue = []Scenario{
 		Name:      "mixed",
 		About:     "everything at once: five nodes, all operations, every kind of fault",
 		Sometimes: []string{"held", "moved", "takeover", "released", "left", "silent", "revoked", "degraded", "recovered", "lost", "rejoined", "doubt-applied", "doubt-dropped", "crashed", "audited"},
-		MinSeeds:  200,
+		MinSeeds:  100,
 		shape: shape{
 			nodes: 5, workers: 2, actors: 4, ttl: 3 * time.Second, drift: 0.05, rate: 50_000_000, exclusive: true,
 			think: 1500 * time.Millisecond, faults: 16, menu: everything,

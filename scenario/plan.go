@@ -2,7 +2,6 @@ package scenario
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -50,38 +49,7 @@ func (s Scenario) plan(c Config, kind string) (faults.Plan, error) {
 	if err != nil {
 		return faults.Plan{}, fmt.Errorf("scenario %s: its own faults: %w", s.Name, err)
 	}
-	p := faults.Generate(c.Seed, swarm)
-	if s.shape.also != nil {
-		r := rand.New(rand.NewPCG(c.Seed, alsoStream))
-		p.Faults = append(p.Faults, s.shape.also(&s.shape, kind, r)...)
-	}
-	return p, nil
-}
-
-// alsoStream keeps the draws of shape.also apart from all others of the seed.
-const alsoStream = 0x616c736f
-
-// photoFinish cuts a node off for almost a TTL, and makes the network slow just
-// before it heals: the node's last renewal, begun in time, and its revocation
-// arrive at nearly the same moment.
-func photoFinish(s *shape, kind string, r *rand.Rand) []faults.Fault {
-	var fs []faults.Fault
-	ttl := float64(s.ttl)
-	at := time.Duration((2 + 7*r.Float64()) * ttl)
-	cut := time.Duration((0.3 + 0.67*r.Float64()) * ttl)
-	victim := r.IntN(s.nodes)
-	for i := range s.nodes {
-		amount := 150 + float64(r.IntN(100))
-		for _, server := range serversOf(kind) {
-			fs = append(fs, faults.Fault{
-				At: at + cut - s.ttl/20, For: s.ttl, Kind: faults.SlowLink, Target: nodeName(i), Peer: server, Amount: amount,
-			})
-			if i == victim {
-				fs = append(fs, faults.Fault{At: at, For: cut, Kind: faults.Partition, Target: nodeName(i), Peer: server})
-			}
-		}
-	}
-	return fs
+	return faults.Generate(c.Seed, swarm), nil
 }
 
 // aroundTTL is a choice that lasts from a share of the TTL to a multiple of it.

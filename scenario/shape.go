@@ -1,10 +1,8 @@
 package scenario
 
 import (
-	"math/rand/v2"
 	"time"
 
-	"github.com/kelpie-registry/kelpie/faults"
 	"github.com/kelpie-registry/kelpie/registry"
 )
 
@@ -26,8 +24,6 @@ type shape struct {
 
 	ttl   time.Duration
 	drift float64       // Options.MaxDrift
-	renew time.Duration // Options.RenewTimeout; 0 means its default
-	poll  time.Duration // Options.PollEvery; 0 means its default
 	think time.Duration // mean pause of a worker between operations
 	mix   mix
 
@@ -44,9 +40,6 @@ type shape struct {
 
 	faults int  // at most so many in a plan
 	menu   menu // what they are drawn from
-	// also, when not nil, adds faults that chance would bring together too
-	// rarely.
-	also func(s *shape, kind string, r *rand.Rand) []faults.Fault
 }
 
 // waitTTLs bounds a wait for an actor, in TTLs: long enough to see a silent owner
@@ -91,5 +84,5 @@ func (m mix) pick(draw uint64) operation {
 }
 
 func (s *shape) options(events func(registry.Event)) registry.Options {
-	return registry.Options{TTL: s.ttl, MaxDrift: s.drift, RenewTimeout: s.renew, PollEvery: s.poll, Events: events}
+	return registry.Options{TTL: s.ttl, MaxDrift: s.drift, Events: events}
 }
