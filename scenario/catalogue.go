@@ -16,6 +16,17 @@ var catalogue = []Scenario{
 		},
 	},
 	{
+		Name:      "photo-finish",
+		About:     "renewals, looks and revocations are delayed so that they meet within milliseconds of the end of a lease",
+		Sometimes: []string{"silent", "revoked", "takeover", "lost", "audited"},
+		MinSeeds:  200,
+		shape: shape{
+			nodes: 3, workers: 1, actors: 2, ttl: 3 * time.Second, drift: 0.01, exclusive: true,
+			think: 500 * time.Millisecond, faults: 2, menu: pauseFaults, also: photoFinish,
+			mix: mix{claim: 2, wait: 12, use: 2, write: 1, lookup: 1},
+		},
+	},
+	{
 		Name:      "concurrent-claims",
 		About:     "all nodes claim the same free actor at the same instants",
 		Sometimes: []string{"held", "moved", "released", "audited"},
@@ -32,7 +43,7 @@ var catalogue = []Scenario{
 		Sometimes: []string{"takeover", "late-doubt", "stale-refused", "guard-refused", "lost", "audited"},
 		MinSeeds:  100,
 		shape: shape{
-			nodes: 3, workers: 2, actors: 2, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
+			nodes: 3, workers: 2, actors: 4, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
 			think: 600 * time.Millisecond, faults: 8, menu: pauseFaults,
 			mix: mix{wait: 5, use: 1, write: 10, guard: 5, release: 1},
 		},
@@ -40,11 +51,11 @@ var catalogue = []Scenario{
 	{
 		Name:      "commit-unknown",
 		About:     "the store says that a commit may or may not have happened, and both are true at times",
-		Sometimes: []string{"doubt-applied", "doubt-dropped", "moved", "released", "left", "audited"},
+		Sometimes: []string{"doubt-applied", "doubt-dropped", "unknown", "moved", "released", "left", "audited"},
 		MinSeeds:  100,
 		shape: shape{
 			nodes: 3, workers: 1, actors: 3, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
-			think: 800 * time.Millisecond, faults: 10, menu: doubtFaults,
+			think: 800 * time.Millisecond, faults: 10, menu: doubtFaults, hasty: true,
 			mix: mix{claim: 6, wait: 2, use: 1, write: 1, guard: 2, release: 5, lookup: 3, leave: 1},
 		},
 	},

@@ -29,9 +29,11 @@ type life struct {
 	number  uint64
 	h       *sim.Host
 	db      *store.DB
+	patient *store.DB // for long transactions of the application
 	reg     *registry.Registry
 	session *registry.Session
 	held    []*registry.Claim // by actor; nil when none
+	failed  []*registry.Claim // by actor; a claim whose release had no effect
 	ends    []store.Version   // version of the last release seen, by actor
 	left    store.Version     // version of the last leave seen
 	revokes map[uint64]int    // event id -> operation in the history
@@ -64,6 +66,7 @@ func (n *node) newLife(h *sim.Host) *life {
 		number:  n.proc.Life(),
 		h:       h,
 		held:    make([]*registry.Claim, n.r.shape.actors),
+		failed:  make([]*registry.Claim, n.r.shape.actors),
 		ends:    make([]store.Version, n.r.shape.actors),
 		revokes: make(map[uint64]int),
 	}
@@ -74,7 +77,12 @@ var workerNames = [...]string{"worker-0", "worker-1", "worker-2", "worker-3"}
 
 func (l *life) open() (err error) {
 	r := l.n.r
-	l.db, err = store.Open(r.engine(l.h), l.h, l.h.Rand(), store.Options{AttemptTimeout: 2 * time.Second})
+	engine := r.engine(l.h)
+	l.db, err = store.Open(engine, l.h, l.h.Rand(), store.Options{AttemptTimeout: 2 * time.Second})
+	if err != nil {
+		return err
+	}
+	l.patient, err = store.Open(engine, l.h, l.h.Rand(), store.Options{AttemptTimeout: effectTimeout})
 	if err != nil {
 		return err
 	}
@@ -143,7 +151,7 @@ const giveBackTries = 3
 func (l *life) giveBack(ctx context.Context) {
 	for actor := range l.held {
 		if l.held[actor] != nil && ctx.Err() == nil {
-			l.release(ctx, actor)
+			l.releaseClaim(ctx, actor, l.held[actor])
 		}
 	}
 	for range giveBackTries {
@@ -178,6 +186,7 @@ func (l *life) event(e registry.Event) {
 		l.ends[r.actorIndex[e.Actor]] = e.Version
 	case registry.EventLeft:
 		l.left = e.Version
+		r.endedAt(e)
 	case registry.EventRenewed, registry.EventRenewFailed, registry.EventDoubt:
 	}
 }
@@ -188,6 +197,7 @@ func (l *life) revoked(now time.Duration, e registry.Event) {
 	switch {
 	case e.Err == nil:
 		r.happened(evRevoked)
+		r.endedAt(e)
 	case errors.Is(e.Err, registry.ErrUnknown):
 		res = linearizability.Result{Outcome: linearizability.OutcomeUnknown}
 	default:

@@ -39,6 +39,19 @@ func (l *life) timeout(ctx context.Context, d time.Duration) (context.Context, c
 	return l.h.WithTimeout(ctx, d)
 }
 
+// brief is the timeout of a registry call: a hasty worker gives up at times
+// before the answer can be there, and does not learn what became of its call.
+func (l *life) brief(d time.Duration) time.Duration {
+	if l.n.r.shape.hasty && l.h.Rand().IntN(3) == 0 {
+		return l.upTo(20 * time.Millisecond)
+	}
+	return d
+}
+
+func (l *life) upTo(d time.Duration) time.Duration {
+	return time.Duration(1 + l.h.Rand().Int64N(int64(d)))
+}
+
 // failure maps an error that says nothing about the state of an actor.
 func failure(err error) linearizability.Result {
 	switch {
@@ -79,7 +92,7 @@ func (l *life) join(ctx context.Context) bool {
 }
 
 func (l *life) claim(ctx context.Context, actor int) {
-	ctx, cancel := l.timeout(ctx, opTimeout)
+	ctx, cancel := l.timeout(ctx, l.brief(opTimeout))
 	defer cancel()
 	l.claimWith(ctx, actor, l.session.Claim)
 }
@@ -110,6 +123,9 @@ func (l *life) claimWith(ctx context.Context, actor int, claim func(context.Cont
 		if errors.Is(err, registry.ErrDegraded) {
 			r.happened(evRefused)
 		}
+		if errors.Is(err, registry.ErrUnknown) {
+			r.happened(evUnknown)
+		}
 		l.end(id, failure(err))
 	}
 }
@@ -133,6 +149,7 @@ func (l *life) grant(actor int, c *registry.Claim) {
 	}
 	r.lastOwner[actor] = owner{node: l.n.id, kept: true, valid: valid}
 	l.held[actor] = c
+	r.tokens[actor] = append(r.tokens[actor], c.Token())
 	l.n.granted = append(l.n.granted, c)
 	r.monitor.Granted(l.now(), string(c.Actor()), string(c.Session().Node()), uint64(c.Session().Incarnation()), uint64(c.Token()), valid)
 	if !c.Valid() {
@@ -168,7 +185,7 @@ func (l *life) write(ctx context.Context, actor int) {
 	op := l.mine(linearizability.KindWrite, actor)
 	op.Incarnation, op.Token = uint64(c.Session().Incarnation()), uint64(c.Token())
 	id := l.begin(op)
-	l.sleep(ctx, time.Duration(l.h.Rand().Int64N(int64(r.shape.ttl)/2)))
+	l.sleep(ctx, l.upTo(r.shape.ttl/2))
 	if !c.Valid() {
 		r.happened(evLateDoubt)
 	}
@@ -184,7 +201,8 @@ func (l *life) write(ctx context.Context, actor int) {
 	}
 }
 
-// guard is an effect in the registry's own store, made after some work.
+// guard is an effect in the registry's own store, with some work before it and
+// inside its transaction.
 func (l *life) guard(ctx context.Context, actor int) {
 	r := l.n.r
 	c := l.held[actor]
@@ -196,17 +214,21 @@ func (l *life) guard(ctx context.Context, actor int) {
 	op := l.mine(linearizability.KindGuard, actor)
 	op.Incarnation, op.Token = uint64(c.Session().Incarnation()), uint64(c.Token())
 	id := l.begin(op)
-	l.sleep(ctx, time.Duration(l.h.Rand().Int64N(int64(r.shape.ttl)/2)))
-	_, err := l.db.Transact(ctx, func(tx store.Tx) error {
+	l.sleep(ctx, l.upTo(r.shape.ttl/2))
+	version, err := l.patient.Transact(ctx, func(tx store.Tx) error {
 		if err := registry.Guard(tx, c); err != nil {
 			return err
 		}
+		l.sleep(ctx, l.upTo(r.shape.ttl/4))
 		tx.Set([]byte("data/"+string(c.Actor())), binary.BigEndian.AppendUint64(nil, uint64(c.Token())))
 		return nil
 	})
 	switch {
 	case err == nil:
-		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeOK})
+		r.guards = append(r.guards, guarded{
+			actor: actor, session: session{c.Session().Node(), c.Session().Incarnation()}, token: c.Token(), version: version,
+		})
+		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeOK, Version: uint64(version)})
 	case errors.Is(err, registry.ErrNotOwner), errors.Is(err, registry.ErrSessionLost):
 		r.happened(evGuardRefused)
 		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeRejected})
@@ -215,25 +237,36 @@ func (l *life) guard(ctx context.Context, actor int) {
 	}
 }
 
+// release gives up the held claim, or one whose release failed before.
 func (l *life) release(ctx context.Context, actor int) {
-	r := l.n.r
 	c := l.held[actor]
+	if again := l.failed[actor]; again != nil {
+		c, l.failed[actor] = again, nil
+	}
 	if c == nil {
 		return
 	}
-	ctx, cancel := l.timeout(ctx, opTimeout)
+	ctx, cancel := l.timeout(ctx, l.brief(opTimeout))
 	defer cancel()
+	l.releaseClaim(ctx, actor, c)
+}
+
+func (l *life) releaseClaim(ctx context.Context, actor int, c *registry.Claim) {
+	r := l.n.r
 	op := l.mine(linearizability.KindRelease, actor)
-	op.Incarnation, op.Token = uint64(c.Session().Incarnation()), uint64(c.Token())
+	op.Node, op.Incarnation = string(c.Session().Node()), uint64(c.Session().Incarnation())
+	op.Token = uint64(c.Token())
 	id := l.begin(op)
-	l.held[actor] = nil
-	r.monitor.Dropped(string(c.Actor()), uint64(c.Token()))
+	if l.held[actor] == c {
+		l.held[actor] = nil
+	}
 	l.ends[actor] = 0
 	err := c.Release(ctx)
 	var other *registry.NotOwnerError
 	switch {
 	case err == nil:
 		r.happened(evReleased)
+		r.monitor.Dropped(string(c.Actor()), uint64(c.Token()))
 		if o := &r.lastOwner[actor]; o.node == l.n.id {
 			o.kept = false
 		}
@@ -241,7 +274,11 @@ func (l *life) release(ctx context.Context, actor int) {
 	case errors.As(err, &other):
 		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeNotOwner})
 	default:
-		l.end(id, failure(err))
+		res := failure(err)
+		l.end(id, res)
+		if res.Outcome == linearizability.OutcomeFailed && !errors.Is(err, registry.ErrSuperseded) {
+			l.failed[actor] = c
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -49,8 +50,16 @@ func (s Scenario) plan(c Config, kind string) (faults.Plan, error) {
 	if err != nil {
 		return faults.Plan{}, fmt.Errorf("scenario %s: its own faults: %w", s.Name, err)
 	}
-	return faults.Generate(c.Seed, swarm), nil
+	p := faults.Generate(c.Seed, swarm)
+	if s.shape.also != nil {
+		r := rand.New(rand.NewPCG(c.Seed, alsoStream))
+		p.Faults = append(p.Faults, s.shape.also(&s.shape, kind, r)...)
+	}
+	return p, nil
 }
+
+// alsoStream keeps the draws of shape.also apart from all others of the seed.
+const alsoStream = 0x616c736f
 
 // aroundTTL is a choice that lasts from a share of the TTL to a multiple of it.
 func aroundTTL(k faults.Kind, s *shape, least, most float64) faults.Choice {

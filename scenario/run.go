@@ -28,6 +28,10 @@ type run struct {
 	monitor    *linearizability.Monitor
 	operations int
 	events     [eventCount]uint64
+
+	guards []guarded                 // that committed
+	tokens [][]registry.Token        // granted, by actor
+	ended  map[session]store.Version // sessions that were revoked or left
 }
 
 // owner is who was last seen to get an actor.
@@ -103,6 +107,8 @@ func (r *run) build(kind string, plan faults.Plan) (*faults.Injector, error) {
 		r.actorIndex[id] = i
 	}
 	r.lastOwner = make([]owner, r.shape.actors)
+	r.tokens = make([][]registry.Token, r.shape.actors)
+	r.ended = make(map[session]store.Version)
 	r.world.Net().SetDefault(officeLink)
 	handlers := r.startStore(kind)
 	r.startSink()
@@ -147,6 +153,11 @@ func (r *run) judge(res *Result, runErr error) {
 		return
 	case runErr != nil:
 		res.Failure = &Failure{Rule: "harness", Signature: "harness", Message: runErr.Error()}
+		return
+	}
+	if err := r.judgeGuards(); err != nil {
+		const rule = "guarded-stale-write"
+		res.Failure = &Failure{Rule: rule, Signature: rule, Message: err.Error(), At: res.Virtual, Event: res.Events}
 		return
 	}
 	var o linearizability.Options

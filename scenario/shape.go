@@ -1,8 +1,10 @@
 package scenario
 
 import (
+	"math/rand/v2"
 	"time"
 
+	"github.com/kelpie-registry/kelpie/faults"
 	"github.com/kelpie-registry/kelpie/registry"
 )
 
@@ -30,6 +32,8 @@ type shape struct {
 	// together makes all workers begin their operations at the same instants,
 	// on the same actor.
 	together bool
+	// hasty makes workers give up a third of their calls within milliseconds.
+	hasty bool
 	// sharedID makes all processes join as one node id.
 	sharedID bool
 	// exclusive: clocks keep their bound, so exclusion in time must hold.
@@ -40,6 +44,8 @@ type shape struct {
 
 	faults int  // at most so many in a plan
 	menu   menu // what they are drawn from
+	// also, when not nil, adds faults at times that chance would hit too rarely.
+	also func(s *shape, kind string, r *rand.Rand) []faults.Fault
 }
 
 // waitTTLs bounds a wait for an actor, in TTLs: long enough to see a silent owner

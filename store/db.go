@@ -30,7 +30,8 @@ type DB struct {
 	o      Options
 }
 
-// Open wraps an engine. It returns an error that names the field when an
+// Open wraps an engine. r must be safe for use from several tasks, as that of a
+// host is. Open returns an error that names the field when an
 // option is out of its range.
 func Open(e Engine, c clock.Clock, r *rand.Rand, o Options) (*DB, error) {
 	if o.Backoff == (clock.Backoff{}) {
@@ -97,7 +98,8 @@ func (db *DB) attempt(ctx context.Context, fn func(Tx) error) (Version, error) {
 	if err == nil {
 		return tx.Committed(), nil
 	}
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && !errors.Is(err, ErrCommitUnknown) {
+	late := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrTimedOut)
+	if late && actx.Err() != nil && ctx.Err() == nil && !errors.Is(err, ErrCommitUnknown) {
 		// The attempt ran out of time, the caller did not: worth another one.
 		return 0, fmt.Errorf("%w: attempt timed out after %v: %w", ErrUnavailable, db.o.AttemptTimeout, err)
 	}

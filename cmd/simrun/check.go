@@ -90,7 +90,7 @@ func (k *checking) do(path string) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }() // it is only read
 	h, err := linearizability.Decode(r, linearizability.Limits{})
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -146,7 +146,7 @@ func judge(h *linearizability.History, o linearizability.Options) judgement {
 	j := judgement{
 		Scenario: h.Scenario, Seed: h.Seed,
 		Porcupine: string(r.Porcupine), Whole: r.Whole, Witness: string(r.Witness),
-		Operations: r.Stats.Operations, Modelled: r.Stats.Modelled, Open: r.Stats.Open, Steps: r.Stats.Steps,
+		Operations: r.Stats.Operations, Modelled: r.Stats.Relevant, Open: r.Stats.Open, Steps: r.Stats.Steps,
 		Violations: []violation{},
 	}
 	for _, v := range r.Violations {

@@ -25,7 +25,7 @@ func (a *app) readPlan(path string) (*faults.Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--plan: %w", err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }() // it is only read
 	p, err := faults.Read(r)
 	if err != nil {
 		return nil, fmt.Errorf("--plan %s: %w", path, err)

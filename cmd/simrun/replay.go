@@ -125,7 +125,7 @@ func (r *replaying) print(path string, a *artifact.Artifact, out *replay.Outcome
 	fmt.Fprintf(&b, "%s on %s, seed %d: %s events, %s operations, %.3f s of true time\n",
 		a.Scenario, a.Store, a.Seed, report.Grouped(res.Events), report.Grouped(uint64(res.Operations)), res.Virtual.Seconds())
 	if d != nil {
-		r.describe(&b, a, d)
+		r.describe(&b, a, out)
 		_, err := io.WriteString(r.app.stdout, b.String())
 		return err
 	}
@@ -146,7 +146,8 @@ func (r *replaying) print(path string, a *artifact.Artifact, out *replay.Outcome
 }
 
 // describe says how the replay diverged.
-func (r *replaying) describe(b *strings.Builder, a *artifact.Artifact, d *replay.Divergence) {
+func (r *replaying) describe(b *strings.Builder, a *artifact.Artifact, out *replay.Outcome) {
+	d, res := out.Divergence, &out.Result
 	fmt.Fprintf(b, "DIVERGED: %s\n", d.What)
 	if d.Event > 0 {
 		fmt.Fprintf(b, "first differing event: %d", d.Event)
@@ -155,6 +156,7 @@ func (r *replaying) describe(b *strings.Builder, a *artifact.Artifact, d *replay
 		}
 		b.WriteByte('\n')
 	}
+	fmt.Fprintf(b, "recorded: %s\nreplayed: %s\n", replay.Verdict(a.Failure, a.Unknown), replay.Verdict(res.Failure, res.Unknown))
 	if here := artifact.ThisBuild(); a.Build != here {
 		fmt.Fprintf(b, "the artifact is of another build:\n  recorded by %v\n  replayed by %v\n", a.Build, here)
 	}

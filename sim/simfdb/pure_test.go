@@ -407,8 +407,11 @@ func TestIdleVersionMovesInSteps(t *testing.T) {
 		at   time.Duration
 		want Version
 	}{
-		{500 * time.Millisecond, 0}, {2 * time.Second, 0}, {2500 * time.Millisecond, 2_080_475},
-		{3 * time.Second, 2_080_475}, {4500 * time.Millisecond, 4_160_950},
+		{500 * time.Millisecond, 0},
+		{2 * time.Second, 0},
+		{2500 * time.Millisecond, 2_080_475},
+		{3 * time.Second, 2_080_475},
+		{4500 * time.Millisecond, 4_160_950},
 	} {
 		if got := idleVersion(0, 0, c.at); got != c.want {
 			t.Errorf("after %v: %d, want %d", c.at, got, c.want)

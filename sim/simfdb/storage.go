@@ -86,7 +86,7 @@ func (d *storageDisk) makeDurable() {
 		return
 	}
 	d.durable = d.recent[n-1]
-	d.recent = append(d.recent[:0], d.recent[n:]...)
+	d.recent = d.recent[n:]
 	d.data.forget(d.durable.version)
 	for len(d.skips) > 0 && d.skips[0].version <= d.durable.version {
 		d.skips = d.skips[1:]

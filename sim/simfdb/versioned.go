@@ -91,14 +91,15 @@ func (m *versionedMap) put(p position, found bool, key string, r revision) {
 	it.value = m.push(it.value, r)
 }
 
-// push adds a revision and drops those that nobody can read any more.
+// push adds a revision and, once they are half of all, drops those that nobody
+// can read any more.
 func (m *versionedMap) push(revs []revision, r revision) []revision {
 	if n := len(revs); n > 0 && revs[n-1].version == r.version {
 		revs[n-1] = r
 		return revs
 	}
-	if drop := unreadable(revs, m.oldest); drop > 0 {
-		revs = append(revs[:0], revs[drop:]...)
+	if len(revs) > 1 && revs[len(revs)/2].version <= m.oldest {
+		revs = append(revs[:0], revs[unreadable(revs, m.oldest):]...)
 	}
 	return append(revs, r)
 }
@@ -131,7 +132,7 @@ func (m *versionedMap) forget(oldest Version) {
 		}
 	}
 	if n > 0 {
-		m.cleared = append(m.cleared[:0], m.cleared[n:]...)
+		m.cleared = m.cleared[n:]
 	}
 }
 

@@ -122,3 +122,46 @@ func TestEveryCaseRejectsSomething(t *testing.T) {
 		}
 	}
 }
+
+// TestLackingFeaturesAreLeftAlone runs the suite on an engine that panics when
+// it is asked for what its harness says it lacks.
+func TestLackingFeaturesAreLeftAlone(t *testing.T) {
+	never := func(store.Engine, store.Txn) hooks {
+		return hooks{
+			stamp:         func([]byte, []byte, int) { panic("SetStamped") },
+			readConflict:  func([]byte, []byte) { panic("AddReadConflict") },
+			writeConflict: func([]byte, []byte) { panic("AddWriteConflict") },
+			watch:         func([]byte) (store.Watch, error) { panic("Watch") },
+		}
+	}
+	h := simulatedHarness(byTxn(never))
+	h.Lacks = []Feature{Watches, Stamps, ExplicitConflicts, PreciseConflicts, WriteConflicts, Window, Limits}
+	h.Age = nil
+	ran := 0
+	for _, c := range suite() {
+		if slices.ContainsFunc(c.needs, func(f Feature) bool { return !h.has(f) }) {
+			continue
+		}
+		ran++
+		if err := h.judge(t, c); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	if ran < 30 {
+		t.Errorf("%d cases ran", ran)
+	}
+
+	// One at a time, so that no case leans on another feature in silence.
+	for _, f := range h.Lacks {
+		one := simulatedHarness(nil)
+		one.Lacks, one.Histories = []Feature{f}, 3
+		for _, c := range suite() {
+			if slices.Contains(c.needs, f) {
+				continue
+			}
+			if err := one.judge(t, c); err != nil {
+				t.Errorf("without %s: %s: %v", f, c.name, err)
+			}
+		}
+	}
+}

@@ -102,6 +102,9 @@ type failure struct {
 // Encode writes a. The error wraps [ErrTooLarge] when the result would be over
 // [MaxBytes]; then nothing is written.
 func Encode(w io.Writer, a *Artifact) error {
+	if len(a.History) > MaxBytes {
+		return fmt.Errorf("%w: the history alone has %d bytes", ErrTooLarge, len(a.History))
+	}
 	f := file{
 		Format: Format, Version: Version,
 		Scenario: a.Scenario, Store: a.Store, Seed: &a.Seed, Plan: &a.Plan, Build: a.Build,

@@ -133,7 +133,7 @@ func TestDecodeReadsABoundedPartOfAHugeFile(t *testing.T) {
 		t.Errorf("read %d bytes, the bound is %d", huge.taken, artifact.MaxBytes)
 	}
 	a := sample(t)
-	a.History = bytes.Repeat([]byte("x"), artifact.MaxBytes)
+	a.History = make([]byte, artifact.MaxBytes+1)
 	var b bytes.Buffer
 	if err := artifact.Encode(&b, a); !errors.Is(err, artifact.ErrTooLarge) || b.Len() > 0 {
 		t.Errorf("encoding too much: error %v and %d bytes, want %v and none", err, b.Len(), artifact.ErrTooLarge)

@@ -67,7 +67,7 @@ func Read(path string) (*Artifact, error) {
 	if err != nil {
 		return nil, fmt.Errorf("artifact: %w", err)
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }() // it was only read
 	a, err := Decode(r)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)

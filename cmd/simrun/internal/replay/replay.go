@@ -79,14 +79,15 @@ func compare(a *artifact.Artifact, res *scenario.Result, first uint64) *Divergen
 	case res.Hash.String() != a.TraceHash:
 		return &Divergence{What: fmt.Sprintf("every event is the same, what followed the last is not: trace hash %v, recorded %s", res.Hash, a.TraceHash)}
 	}
-	was, is := verdict(a.Failure, a.Unknown), verdict(res.Failure, res.Unknown)
+	was, is := Verdict(a.Failure, a.Unknown), Verdict(res.Failure, res.Unknown)
 	if was != is {
 		return &Divergence{What: fmt.Sprintf("every event is the same, the judgement is not: %s, recorded: %s", is, was)}
 	}
 	return nil
 }
 
-func verdict(f *scenario.Failure, unknown string) string {
+// Verdict says in a few words how a run ended.
+func Verdict(f *scenario.Failure, unknown string) string {
 	switch {
 	case f != nil:
 		return fmt.Sprintf("%s at event %d", f.Signature, f.Event)

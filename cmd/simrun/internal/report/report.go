@@ -214,7 +214,7 @@ func (r *Report) conclusion() string {
 		parts = append(parts, "interrupted")
 	}
 	if t.Stopped {
-		parts = append(parts, "stopped at the failures allowed by --max-failures")
+		parts = append(parts, fmt.Sprintf("stopped after %s (see --max-failures)", Plural(t.Failed, "failed run")))
 	}
 	if t.Failed > 0 {
 		parts = append(parts, fmt.Sprintf("%s of %s failed, in %s", Grouped(t.Failed), Plural(t.Seeds, "run"), Plural(uint64(len(r.Failures.Groups)), "way")))
@@ -225,7 +225,10 @@ func (r *Report) conclusion() string {
 	if t.Unknown > 0 {
 		parts = append(parts, fmt.Sprintf("%s undecided: unknown is not passed", Plural(t.Unknown, "run")))
 	}
-	if r.Held() {
+	switch {
+	case r.Held() && r.Interrupted:
+		parts = append(parts, "what was run held")
+	case r.Held():
 		parts = append(parts, "all held")
 	}
 	return strings.Join(parts, "; ")
@@ -243,11 +246,7 @@ func verdict(c *batch.Counts) string {
 
 // storeMix says on which stores a scenario ran.
 func storeMix(row *batch.Row) string {
-	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(row.Stores)) {
-		parts = append(parts, name)
-	}
-	return strings.Join(parts, "+")
+	return strings.Join(slices.Sorted(maps.Keys(row.Stores)), "+")
 }
 
 // sometimes says how many of the declared events happened.

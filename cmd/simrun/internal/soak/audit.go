@@ -2,6 +2,7 @@ package soak
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -43,9 +44,6 @@ func (r *run) audit(ctx context.Context) (took time.Duration, v *Violation) {
 	defer l.kill()
 	began := r.now()
 	w := worker{l: l, rand: rand.New(rand.NewPCG(r.o.Seed, 1))}
-	if !w.join(ctx) {
-		return r.now() - began, stopped(ctx, RuleNotClaimable, "the auditor could not join")
-	}
 	for _, a := range r.actors {
 		if err := w.auditActor(ctx, a); err != nil {
 			return r.now() - began, stopped(ctx, RuleNotClaimable,
@@ -72,17 +70,21 @@ func stopped(ctx context.Context, rule, message string) *Violation {
 	return &Violation{Rule: rule, Message: message}
 }
 
-// auditActor claims one actor within the bound.
+// auditActor claims one actor within the bound. On a machine that is busy with
+// other things the auditor may lose its own lease: it joins again.
 func (w *worker) auditActor(ctx context.Context, a registry.ActorID) error {
 	deadline := w.l.r.now() + w.l.r.claimBound()
+	err := errNotJoined
 	for {
-		s := w.l.current()
-		if s == nil {
-			return fmt.Errorf("the auditor lost its session: %w", registry.ErrSessionLost)
+		if s := w.l.current(); s != nil {
+			err = w.claimWith(ctx, s, a, s.ClaimWait)
+		} else {
+			w.join(ctx)
 		}
-		err := w.claimWith(ctx, s, a, s.ClaimWait)
 		if err == nil || ctx.Err() != nil || w.l.r.now() > deadline {
 			return err
 		}
 	}
 }
+
+var errNotJoined = errors.New("the auditor could not join")
