@@ -10,7 +10,6 @@ import (
 
 	"github.com/kelpie-registry/kelpie/clock"
 	"github.com/kelpie-registry/kelpie/registry"
-	"github.com/kelpie-registry/kelpie/sim"
 	"github.com/kelpie-registry/kelpie/store"
 )
 
@@ -135,119 +134,6 @@ func TestLeaveFreesEverythingAtOnce(t *testing.T) {
 	})
 }
 
-func TestDeadNodesActorComesToWhoWaits(t *testing.T) {
-	b := newBench(t)
-	var died, got time.Duration
-	p := b.process("dying", registry.Options{}, func(ctx context.Context, c *client) {
-		c.claim(ctx, c.join(ctx, "n1"), "a")
-	})
-	b.world.After(5*time.Second, "crash", func() { died = b.world.Now(); p.Crash() })
-	b.process("waiting", registry.Options{}, func(ctx context.Context, c *client) {
-		s := c.join(ctx, "n2")
-		c.sleep(ctx, time.Second)
-		cl, err := s.ClaimWait(ctx, "a")
-		if err != nil || !cl.Valid() {
-			t.Errorf("claim: %v", err)
-		}
-		got = b.world.Now()
-		if err := c.Check(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	b.until(20 * time.Second)
-	if took := got - died; got == 0 || took < ttl-ttl/3 || took > ttl+ttl/2 {
-		t.Errorf("died at %v, taken over at %v", died, got)
-	}
-}
-
-func TestWaiterGetsAReleasedActorAtOnce(t *testing.T) {
-	b := newBench(t)
-	var released, got time.Duration
-	b.process("holder", registry.Options{}, func(ctx context.Context, c *client) {
-		cl := c.claim(ctx, c.join(ctx, "n1"), "a")
-		c.sleep(ctx, 10*time.Second)
-		released = b.world.Now()
-		if err := cl.Release(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	b.process("waiter", registry.Options{}, func(ctx context.Context, c *client) {
-		s := c.join(ctx, "n2")
-		c.sleep(ctx, time.Second)
-		if _, err := s.ClaimWait(ctx, "a"); err != nil {
-			t.Error(err)
-		}
-		got = b.world.Now()
-	})
-	b.until(20 * time.Second)
-	if got == 0 || got-released > 50*time.Millisecond {
-		t.Errorf("released at %v, claimed at %v", released, got)
-	}
-}
-
-// Between the observer's last look and the commit of its revocation a renewal
-// arrives: the revocation must lose.
-func TestRevocationLosesToARenewal(t *testing.T) {
-	b := newBench(t)
-	b.process("holder", registry.Options{}, func(ctx context.Context, c *client) {
-		c.claim(ctx, c.join(ctx, "n1"), "a")
-		c.faulty.down = true
-	})
-	var lost, revoked int
-	b.process("observer", registry.Options{}, func(ctx context.Context, c *client) {
-		s := c.join(ctx, "n2")
-		c.sleep(ctx, ttl/6)
-		renewals := 2
-		c.watchEvents = func(e registry.Event) {
-			switch e.Kind {
-			case registry.EventRevokeStart:
-				c.faulty.commit = func(commit func() error) error {
-					c.faulty.commit = nil
-					if renewals > 0 {
-						renewals--
-						tx := b.engine.Begin(ctx)
-						tx.SetStamped([]byte(registry.DefaultNamespace+"\x00bn1\x00"), append([]byte{1}, make([]byte, 18)...), 1)
-						if err := tx.Commit(); err != nil {
-							t.Error(err)
-						}
-					}
-					return commit()
-				}
-			case registry.EventRevokeEnd:
-				c.faulty.commit = nil
-				if errors.Is(e.Err, registry.ErrRenewed) {
-					lost++
-				} else if e.Err == nil {
-					revoked++
-				}
-			}
-		}
-		if _, err := s.ClaimWait(ctx, "a"); err != nil {
-			t.Error(err)
-		}
-	})
-	b.until(10 * ttl)
-	if lost != 2 || revoked != 1 {
-		t.Errorf("%d revocations lost to a renewal, %d succeeded", lost, revoked)
-	}
-}
-
-func TestRestartedProcessWaitsForItsNodeID(t *testing.T) {
-	b := newBench(t)
-	joined := 0
-	p := b.process("node", registry.Options{}, func(ctx context.Context, c *client) {
-		if _, err := c.Join(ctx, "n1", registry.JoinOptions{Wait: true}); err != nil {
-			t.Error(err)
-		}
-		joined++
-	})
-	b.world.After(5*time.Second, "crash", func() { p.Crash(); p.Restart() })
-	b.until(20 * time.Second)
-	if joined != 2 {
-		t.Errorf("joined %d times", joined)
-	}
-}
-
 func TestFailingRenewalsDegradeAndThenLoseTheSession(t *testing.T) {
 	b := newBench(t)
 	b.run(func(ctx context.Context, c *client) {
@@ -311,95 +197,6 @@ func TestValidEndsDuringAPause(t *testing.T) {
 	if cl.Valid() || cl.Session().Health() != registry.Lost {
 		t.Error("the session came back after the pause")
 	}
-}
-
-func TestDoubtfulCommitsAreResolved(t *testing.T) {
-	for _, applied := range []bool{true, false} {
-		newBench(t).run(func(ctx context.Context, c *client) {
-			c.faulty.unknownOnce(applied)
-			s := c.join(ctx, "n1")
-			c.faulty.unknownOnce(applied)
-			cl := c.claim(ctx, s, "a")
-			if o, err := c.Lookup(ctx, "a"); err != nil || o.Token != cl.Token() || o.Incarnation != s.Incarnation() {
-				t.Errorf("lookup: %+v, %v; claimed with %v", o, err, cl.Token())
-			}
-			c.faulty.unknownOnce(applied)
-			if err := cl.Release(ctx); err != nil {
-				t.Errorf("release: %v", err)
-			}
-			_, err := c.Lookup(ctx, "a")
-			wantErr(t, "lookup", err, registry.ErrUnowned)
-			c.faulty.unknownOnce(applied)
-			if err := s.Leave(ctx); err != nil {
-				t.Errorf("leave: %v", err)
-			}
-			var told []bool
-			for _, e := range c.events {
-				if e.Kind == registry.EventResolved {
-					told = append(told, e.Applied)
-				}
-			}
-			if want := []bool{applied, applied, applied, applied}; !reflect.DeepEqual(told, want) {
-				t.Errorf("resolved %v, want %v", told, want)
-			}
-			if err := c.Check(ctx); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-}
-
-// A release that stayed in doubt may still be on its way. It must not take the
-// record from under a later claim of the same session.
-func TestClaimAfterADoubtfulReleaseGetsANewToken(t *testing.T) {
-	newBench(t).run(func(ctx context.Context, c *client) {
-		s := c.join(ctx, "n1")
-		first := c.claim(ctx, s, "a")
-		octx, cancel := c.h.WithTimeout(ctx, ttl/2)
-		defer cancel()
-		var late func() error
-		c.faulty.commit = func(commit func() error) error {
-			late = commit
-			cancel()
-			return store.ErrCommitUnknown
-		}
-		wantErr(t, "release", first.Release(octx), registry.ErrUnknown)
-		c.faulty.commit = nil
-		second := c.claim(ctx, s, "a")
-		if second.Token() <= first.Token() || !second.Valid() || first.Valid() {
-			t.Errorf("token %v after %v", second.Token(), first.Token())
-		}
-		if late() == nil {
-			t.Error("the late release took effect")
-		}
-		if o, err := c.Lookup(ctx, "a"); err != nil || o.Token != second.Token() {
-			t.Errorf("lookup: %+v, %v", o, err)
-		}
-	})
-}
-
-// A release that failed for sure leaves the record as it was: the session may
-// take it up again under the same token, with a new handle.
-func TestClaimAfterAFailedReleaseSupersedesTheHandle(t *testing.T) {
-	newBench(t).run(func(ctx context.Context, c *client) {
-		s := c.join(ctx, "n1")
-		first := c.claim(ctx, s, "a")
-		dead, cancel := c.h.WithCancel(ctx)
-		cancel(nil)
-		wantErr(t, "release", first.Release(dead), context.Canceled)
-		second := c.claim(ctx, s, "a")
-		if second == first || second.Token() != first.Token() || first.Valid() || !second.Valid() {
-			t.Errorf("token %v after %v", second.Token(), first.Token())
-		}
-		wantErr(t, "release of the old handle", first.Release(ctx), registry.ErrSuperseded)
-		if !second.Valid() {
-			t.Error("the old handle's release ended the new one")
-		}
-		if err := second.Release(ctx); err != nil {
-			t.Error(err)
-		}
-		wantErr(t, "release of the old handle", first.Release(ctx), registry.ErrNotOwner)
-	})
 }
 
 func TestGuardFencesTheStore(t *testing.T) {
@@ -525,27 +322,6 @@ func TestCancelledContextsChangeNothing(t *testing.T) {
 	})
 }
 
-func TestWaitingEndsWithTheContext(t *testing.T) {
-	newBench(t).run(func(ctx context.Context, c *client) {
-		s1, s2 := c.join(ctx, "n1"), c.join(ctx, "n2")
-		c.claim(ctx, s1, "a")
-		wctx, cancel := c.h.WithTimeout(ctx, 3*ttl)
-		defer cancel()
-		_, err := s2.ClaimWait(wctx, "a")
-		wantErr(t, "claim and wait", err, context.DeadlineExceeded)
-		wantErr(t, "claim and wait", err, registry.ErrHeld)
-		other := c.b.client(c.h, registry.Options{})
-		jctx, cancel := c.h.WithTimeout(ctx, 3*ttl)
-		defer cancel()
-		_, err = other.Join(jctx, "n1", registry.JoinOptions{Wait: true})
-		wantErr(t, "join and wait", err, context.DeadlineExceeded)
-		wantErr(t, "join and wait", err, registry.ErrNodeInUse)
-		if !s1.Valid() {
-			t.Error("a session that renews was revoked")
-		}
-	})
-}
-
 func TestCheckFindsWhatDoesNotAgree(t *testing.T) {
 	for name, spoil := range map[string]func(tx store.Tx, rows []store.KeyValue){
 		"index lost":   func(tx store.Tx, rows []store.KeyValue) { tx.Clear(find(rows, "o")) },
@@ -576,32 +352,4 @@ func find(rows []store.KeyValue, tag string) []byte {
 		}
 	}
 	panic("no key with tag " + tag)
-}
-
-func TestNodesWithFastAndSlowClocksKeepTheirLeases(t *testing.T) {
-	b := newBench(t)
-	const drift = 0.1
-	var sessions []*registry.Session
-	for i, rate := range []int64{100_000_000, -100_000_000} {
-		p := b.world.Process([]string{"fast", "slow"}[i], sim.ProcessOptions{RatePPB: rate})
-		p.Start(func(ctx context.Context, h *sim.Host) {
-			c := b.client(h, registry.Options{MaxDrift: drift})
-			s := c.join(ctx, registry.NodeID(h.Name()))
-			sessions = append(sessions, s)
-			c.claim(ctx, s, registry.ActorID(h.Name()))
-			c.sleep(ctx, ttl)
-			for range 3 {
-				wctx, cancel := h.WithTimeout(ctx, 5*ttl)
-				_, err := s.ClaimWait(wctx, map[string]registry.ActorID{"fast": "slow", "slow": "fast"}[h.Name()])
-				wantErr(t, h.Name(), err, context.DeadlineExceeded)
-				cancel()
-			}
-		})
-	}
-	b.until(20 * ttl)
-	for _, s := range sessions {
-		if s.Health() != registry.Healthy {
-			t.Errorf("%s is %v", s.Node(), s.Health())
-		}
-	}
 }
