@@ -100,6 +100,7 @@ func (s *Session) claim(ctx context.Context, actor ActorID) (*Claim, error) {
 		return nil, ErrSessionLost
 	case Degraded:
 		return nil, ErrDegraded
+	case Healthy:
 	}
 	a := claiming{s: s, actor: actor, op: s.r.newOpID(), last: s.lastHandle(actor)}
 	about := s.event(0)

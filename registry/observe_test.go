@@ -95,6 +95,7 @@ func TestRevocationLosesToARenewal(t *testing.T) {
 				} else if e.Err == nil {
 					revoked++
 				}
+			default:
 			}
 		}
 		if _, err := s.ClaimWait(ctx, "a"); err != nil {

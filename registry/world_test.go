@@ -147,7 +147,7 @@ func wantErr(t *testing.T, what string, err, want error) {
 type faulty struct {
 	store.Engine
 	// commit, when not nil, stands in for each Commit.
-	commit func(real func() error) error
+	commit func(commit func() error) error
 	// down makes every read and commit fail as unavailable.
 	down bool
 }

@@ -21,6 +21,7 @@ func run(b *testing.B, w *sim.World) {
 }
 
 func rate(b *testing.B, n uint64, unit string) {
+	b.Helper()
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), unit)
 }
 

@@ -32,8 +32,8 @@ var ctxKey = new(int)
 // simulated returns the simulated context through which ctx learns of its end,
 // nil when there is none, and whether ctx may also end without that.
 func simulated(ctx context.Context) (c *simContext, foreign bool) {
-	if c, ok := ctx.(*simContext); ok {
-		return c, false
+	if own, ok := ctx.(*simContext); ok {
+		return own, false
 	}
 	done := ctx.Done()
 	if done == nil {

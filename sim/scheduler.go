@@ -211,6 +211,8 @@ func (w *World) deliver(d *delivery) {
 		w.net.reply(d)
 	case kindAbort:
 		w.net.abort(d)
+	default:
+		panic("sim: an event that is no delivery was delivered")
 	}
 	w.arena.recycle(d)
 }

@@ -37,6 +37,7 @@ func (t *tracer) detail(w *World, what string) {
 func (t *tracer) task(w *World, x *task) {
 	what := "starts"
 	switch x.waits {
+	case waitNothing:
 	case waitSleep:
 		what = fmt.Sprintf("wakes, slept since %v", x.since)
 		if x.ended != nil {

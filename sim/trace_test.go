@@ -35,7 +35,7 @@ func TestTraceReads(t *testing.T) {
 		w.Lookup("s").Crash()
 	})
 	w.After(30*time.Second, "end", func() { w.Fail("rule", errors.New("enough")) })
-	mustFail(t, w, time.Minute, "rule")
+	_ = mustFail(t, w, time.Minute, "rule")
 	want := []string{
 		`c/main +starts`,
 		`c -> s #1 message to in: int sent, arrives at 1s`,

@@ -78,7 +78,8 @@ after. The same seed makes the same world, to the last event.
 
 Exit codes: 0 all held; 1 a violation was found, or something stayed undecided;
 2 wrong usage or bad input, and nothing was written; 3 a replay diverged from its
-recording; 130 interrupted.`,
+recording; 130 interrupted. "go run" turns every code but 0 into 1; its last line
+on stderr, "exit status N", has the code.`,
 		Example: `  simrun run                              # every scenario, some hundreds of seeds
   simrun run --scenario mixed --seed 42   # one world
   simrun replay simrun-out/FILE.json      # a failure again, bit for bit

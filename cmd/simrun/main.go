@@ -1,14 +1,15 @@
 // Command simrun runs the registry's production code in simulated worlds and
 // judges what it did.
 //
-// It runs seeded scenarios ([run], [fuzz]), reproduces a run from its artifact
-// ([replay]), judges histories of simulated and of real runs ([check]), runs the
-// registry for real under injected stalls ([soak]) and measures itself against
-// known bugs ([mutants]).
+// It runs seeded scenarios (run, fuzz), reproduces a run from its artifact
+// (replay), judges histories of simulated and of real runs (check), runs the
+// registry for real under injected stalls (soak) and measures itself against
+// known bugs (mutants). The help of each command says more.
 //
 // It exits with 0 when all held, 1 when a violation was found or something
 // stayed undecided, 2 after wrong usage or bad input, 3 when a replay diverged
-// from its recording, and 130 when it was interrupted.
+// from its recording, and 130 when it was interrupted. Under "go run" every
+// code but 0 becomes 1.
 package main
 
 import (

@@ -107,7 +107,7 @@ func ctxDuring(l *lab) error {
 				return fmt.Errorf("commit %d succeeded and was not applied", i)
 			case outcome != nil && !errors.Is(outcome, store.ErrCommitUnknown):
 				if v != nil {
-					return fmt.Errorf("commit %d was applied, it answered: %v", i, outcome)
+					return fmt.Errorf("commit %d was applied, it answered: %w", i, outcome)
 				}
 				if !errors.Is(outcome, context.Canceled) && !c.h.interfered(outcome) {
 					return fmt.Errorf("commit %d: %w", i, outcome)

@@ -45,8 +45,11 @@ func stampIsVersion(l *lab) error {
 				return fmt.Errorf("GetAll: %w", err)
 			}
 			stamped, err := store.StampVersion(got[0], offset)
-			if err != nil || stamped != v {
-				return fmt.Errorf("offset %d: the stamp says %d (%v), the commit %d", offset, stamped, err, v)
+			if err != nil {
+				return fmt.Errorf("offset %d: %w", offset, err)
+			}
+			if stamped != v {
+				return fmt.Errorf("offset %d: the stamp says %d, the commit %d", offset, stamped, v)
 			}
 			if binary.BigEndian.Uint64(got[0][offset:]) != uint64(v) {
 				return fmt.Errorf("offset %d: the stamp is %x, not version %d big-endian", offset, got[0][offset:offset+10], v)
