@@ -34,7 +34,7 @@ unknown exits with 1 as a violation does: it has not passed.`,
 	}
 	k.steps = count{value: defaultSteps, min: 1, max: 1 << 40}
 	fs := c.Flags()
-	fs.StringArrayVar(&k.skip, "skip", nil, "leave this real-time rule out; may be repeated")
+	fs.StringArrayVar(&k.skip, "skip", nil, "leave this real-time `rule` out; may be repeated")
 	fs.Var(&k.steps, "steps", "bound on one search, in steps of the model")
 	fs.StringVar(&k.picture, "picture", "", "write porcupine's picture of the history to this `file` (HTML)")
 	fs.BoolVar(&k.json, "json", false, "print one JSON object in place of the text")

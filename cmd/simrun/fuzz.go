@@ -53,7 +53,7 @@ each signature are kept.`,
 			})
 		},
 	}
-	f.add(c)
+	f.add(c, 0)
 	c.Flags().Var(&span, "for", "how long to go on")
 	c.Flags().Var(&from, "from", "first seed (default random)")
 	c.Flags().Lookup("for").DefValue = ""

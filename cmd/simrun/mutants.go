@@ -35,7 +35,7 @@ It needs the source of the repository, and a go command.`,
 		RunE: func(c *cobra.Command, _ []string) error { return m.do(c) },
 	}
 	fs := c.Flags()
-	fs.StringArrayVar(&m.names, "mutant", nil, "score this mutant; may be repeated (default all)")
+	fs.StringArrayVar(&m.names, "mutant", nil, "score the mutant of this `name`; may be repeated (default all)")
 	fs.Var(&m.seeds, "seeds", "seeds that a mutant may survive, of each of its scenarios")
 	fs.Var(&m.workers, "workers", "worlds run at a time (default as run)")
 	fs.BoolVar(&m.list, "list", false, "list the mutants and run nothing")

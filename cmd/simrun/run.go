@@ -22,7 +22,7 @@ const (
 	defaultSeeds       = 300 // for each scenario: all of them in under 15 s on two cores
 	defaultFrom        = 1
 	defaultOut         = "simrun-out"
-	defaultMaxFailures = 100
+	defaultMaxFailures = 100 // of run; fuzz goes on
 )
 
 // batchFlags are the flags that run and fuzz share.
@@ -38,20 +38,25 @@ type batchFlags struct {
 	profile     profile
 }
 
-func (f *batchFlags) add(c *cobra.Command) {
+// add defines the flags. maxFailures is the default of --max-failures, 0 for
+// none.
+func (f *batchFlags) add(c *cobra.Command, maxFailures uint64) {
 	f.store = storeFlag()
 	f.workers = count{value: uint64(runtime.GOMAXPROCS(0)), min: 1, max: maxWorkers}
-	f.maxFailures = count{value: defaultMaxFailures, min: 1, max: maxSeeds}
+	f.maxFailures = count{value: maxFailures, min: 1, max: maxSeeds}
 	fs := c.Flags()
-	fs.StringArrayVar(&f.scenarios, "scenario", nil, "run this scenario; may be repeated (default all)")
+	fs.StringArrayVar(&f.scenarios, "scenario", nil, "run the scenario of this `name`; may be repeated (default all)")
 	fs.Var(f.store, "store", "store to run on; both: even seeds simfdb, odd seeds memory")
 	fs.Var(&f.workers, "workers", "worlds run at a time; changes no result")
-	fs.StringVar(&f.out, "out", defaultOut, "folder for artifacts, made when something fails")
+	fs.StringVar(&f.out, "out", defaultOut, "`folder` for artifacts, made when something fails")
 	fs.BoolVar(&f.json, "json", false, "print one JSON object in place of the table")
 	fs.Var(&f.maxFailures, "max-failures", "stop after so many failed runs")
 	fs.BoolVar(&f.failFast, "fail-fast", false, "stop after the first failed run")
 	fs.BoolVar(&f.keepGoing, "keep-going", false, "never stop because of failed runs")
 	f.profile.add(c)
+	if maxFailures == 0 {
+		fs.Lookup("max-failures").DefValue = ""
+	}
 	c.MarkFlagsMutuallyExclusive("max-failures", "fail-fast", "keep-going")
 }
 
@@ -112,7 +117,7 @@ any machine, and differs as soon as one event of one run does.`,
 			})
 		},
 	}
-	f.add(c)
+	f.add(c, defaultMaxFailures)
 	fs := c.Flags()
 	fs.Var(&seeds, "seeds", "seeds for each scenario")
 	fs.Var(&seed, "seed", "run this one seed")

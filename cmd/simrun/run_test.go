@@ -213,7 +213,7 @@ func TestFuzzGroupsFailuresAndSaysWhereItBegan(t *testing.T) {
 		}
 		return ""
 	})}
-	o := fakes(t, list, "fuzz", "--for", "50ms", "--from", "1000", "--keep-going")
+	o := fakes(t, list, "fuzz", "--for", "50ms", "--from", "1000")
 	o.want(t, exitViolation, "seeds from 1000 on", "VIOLATION: broken: here", "in 1 way")
 	if n := len(entries(t, filepath.Join(dir, defaultOut))); n != artifact.DefaultPerSignature {
 		t.Errorf("%d artifacts of one signature, want %d", n, artifact.DefaultPerSignature)

@@ -58,7 +58,7 @@ A real run is no function of its seed: the seed steers workload and stalls only.
 	fs.Var(&s.ttl, "ttl", "length of a lease")
 	fs.Var(&s.seed, "seed", "seed of workload and stalls (default random)")
 	fs.StringVar(&s.history, "history", "", "write the history to this `file`, whatever came of it")
-	fs.StringVar(&s.out, "out", defaultOut, "folder for the history of a soak that did not hold")
+	fs.StringVar(&s.out, "out", defaultOut, "`folder` for the history of a soak that did not hold")
 	fs.BoolVar(&s.json, "json", false, "print one JSON object in place of the text")
 	for _, name := range []string{"actors", "seed"} {
 		fs.Lookup(name).DefValue = ""

@@ -109,7 +109,7 @@ func watchFires(l *lab) error {
 		{"set", set("a"), "a"},
 		{"clear", clearKey("a"), "a"},
 		{"clear range", clearRange("a", "b"), "a"},
-		{"add", add("n"), "n"},
+		{"add", addN(), "n"},
 		{"set of a missing key", set("m"), "m"},
 		{"empty value where none was", func(tx store.Txn) { tx.Set([]byte("m"), nil) }, "m"},
 		{"clear range and set", func(tx store.Txn) { tx.ClearRange(first, last); tx.Set([]byte("a"), []byte("9")) }, "a"},
