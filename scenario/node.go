@@ -38,6 +38,8 @@ type life struct {
 	left    store.Version     // version of the last leave seen
 	revokes map[uint64]int    // event id -> operation in the history
 	stalled bool              // the session was degraded
+
+	doubtful bool // the outcome of a join stayed unknown
 }
 
 // main is the node's program.

@@ -70,8 +70,9 @@ func (l *life) join(ctx context.Context) bool {
 	l.n.work++
 	wait := !r.shape.sharedID || r.world.Draw("wait", l.n.key, uint64(l.n.work))%2 == 0
 	rejoin := l.session != nil
-	// A process that lost its session may end it: no claim of it is valid.
-	id := l.begin(linearizability.Op{Kind: linearizability.KindJoin, Node: string(l.n.id), Replace: rejoin})
+	// A process may end a session that it lost, or one that a join of its own
+	// made without its knowing: no claim of it is valid.
+	id := l.begin(linearizability.Op{Kind: linearizability.KindJoin, Node: string(l.n.id), Replace: rejoin || l.doubtful})
 	s, err := l.reg.Join(ctx, l.n.id, registry.JoinOptions{Address: l.n.proc.Name(), Wait: wait})
 	var use *registry.InUseError
 	switch {
@@ -86,7 +87,9 @@ func (l *life) join(ctx context.Context) bool {
 		r.happened(evInUse)
 		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeInUse, OwnerNode: string(use.Node), OwnerIncarnation: uint64(use.Incarnation)})
 	default:
-		l.end(id, failure(err))
+		res := failure(err)
+		l.doubtful = l.doubtful || res.Outcome == linearizability.OutcomeUnknown
+		l.end(id, res)
 	}
 	return false
 }

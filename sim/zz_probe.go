@@ -1,5 +1,0 @@
-package sim
-
-import "time"
-
-func zzProbe() time.Time { println(1); return time.Now() }
