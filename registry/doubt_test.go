@@ -97,3 +97,31 @@ func TestClaimAfterAFailedReleaseSupersedesTheHandle(t *testing.T) {
 		wantErr(t, "release of the old handle", first.Release(ctx), registry.ErrNotOwner)
 	})
 }
+
+// A join in doubt that took effect and was then ended by somebody else must not
+// be denied, nor done a second time.
+func TestDoubtfulJoinThatWasOvertakenStaysUnknown(t *testing.T) {
+	for _, leaves := range []bool{false, true} {
+		newBench(t).run(func(ctx context.Context, c *client) {
+			other := c.b.client(c.h, registry.Options{})
+			c.faulty.commit = func(commit func() error) error {
+				c.faulty.commit = nil
+				if err := commit(); err != nil {
+					t.Error(err)
+				}
+				s, err := other.Join(ctx, "n1", registry.JoinOptions{Replace: true})
+				if err != nil {
+					t.Error(err)
+				}
+				if leaves {
+					if err := s.Leave(ctx); err != nil {
+						t.Error(err)
+					}
+				}
+				return store.ErrCommitUnknown
+			}
+			_, err := c.Join(ctx, "n1", registry.JoinOptions{Wait: true})
+			wantErr(t, "overtaken join", err, registry.ErrUnknown)
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -95,6 +96,7 @@ type joining struct {
 	doubt    bool
 	started  bool
 	began    time.Duration  // monotonic time at which the lease starts
+	before   []byte         // the record that the first attempt in doubt meant to replace
 	found    *sessionRecord // what an attempt in doubt is found to have written
 	replaced bool           // a live session was ended
 }
@@ -113,11 +115,20 @@ func (j *joining) attempt(tx store.Tx) error {
 		return err
 	}
 	cur := j.found
-	if cur != nil && cur.op == j.rec.op && cur.status == statusLive {
+	mine := cur != nil && cur.op == j.rec.op
+	switch {
+	case !j.doubt:
+		j.before = vs[0]
+	case !mine && !bytes.Equal(vs[0], j.before):
+		// Somebody's session has come since: the attempt in doubt may have taken
+		// effect and have been ended, and doing it again would be a second join.
+		return fmt.Errorf("%w: the node id was joined or ended meanwhile", ErrUnknown)
+	}
+	if mine && cur.status == statusLive {
 		return nil
 	}
 	j.found = nil
-	if cur != nil && cur.op == j.rec.op {
+	if mine {
 		return fmt.Errorf("%w: revoked before the join was known to have taken effect", ErrUnknown)
 	}
 	if cur != nil && cur.status == statusLive {

@@ -83,7 +83,7 @@ func (l *life) join(ctx context.Context) bool {
 			r.happened(evRejoined)
 		}
 		return true
-	case errors.As(err, &use) && ctx.Err() == nil:
+	case errors.As(err, &use) && ctx.Err() == nil && !errors.Is(err, registry.ErrUnknown):
 		r.happened(evInUse)
 		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeInUse, OwnerNode: string(use.Node), OwnerIncarnation: uint64(use.Incarnation)})
 	default:

@@ -108,6 +108,7 @@ func TestSeedsThatOnceFailed(t *testing.T) {
 		{"clock-skew-beyond", 267, "an effect outlived the workload, and the audit met a live owner"},
 		{"mixed", 894, "a wait outlived the workload, and the audit compared a registry that was not at rest"},
 		{"join-same-id", 725, "the history did not say that a join may end the session of its own process's doubtful one"},
+		{"join-same-id", 361760204901419, "a join in doubt that had taken effect and was overtaken answered that the id is in use"},
 	} {
 		s, err := scenario.Find(c.scenario)
 		if err != nil {
