@@ -13,29 +13,11 @@
 package main
 
 import (
-	"context"
-	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
-	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/batch"
-	"github.com/kelpie-registry/kelpie/scenario"
+	"github.com/kelpie-registry/kelpie/cmd/simrun/command"
 )
 
 func main() {
-	os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
-}
-
-// Main runs simrun with the arguments and returns its exit code. The first
-// interrupt ends the work early and in order; the second ends the process.
-func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop)
-	a := app{stdin: stdin, stdout: stdout, stderr: stderr}
-	for _, s := range scenario.All() {
-		a.subjects = append(a.subjects, batch.Of(s))
-	}
-	return a.main(ctx, args)
+	os.Exit(command.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

@@ -125,7 +125,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	c := clock.System()
-	cluster, err := o.Store.Open(c)
+	cluster, err := o.Store.Open(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("soak: open the %s store: %w", o.Store.Name, err)
 	}

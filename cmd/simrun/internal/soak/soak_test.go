@@ -14,17 +14,11 @@ import (
 	"github.com/kelpie-registry/kelpie/store/memory"
 )
 
-func memoryStore(t *testing.T) Store {
-	t.Helper()
-	s, err := FindStore("memory")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
+// memoryStore is the default store.
+func memoryStore() Store { return Stores()[0] }
 
 func TestASoakHoldsAndItsHistoryIsWhole(t *testing.T) {
-	res, err := Run(t.Context(), Options{Store: memoryStore(t), Nodes: 3, Actors: 4, For: time.Second, TTL: 60 * time.Millisecond, Seed: 1})
+	res, err := Run(t.Context(), Options{Store: memoryStore(), Nodes: 3, Actors: 4, For: time.Second, TTL: 60 * time.Millisecond, Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +64,7 @@ func (c blindCluster) Engine(n int) (store.Engine, error) {
 }
 
 func TestASoakCatchesAStoreWithoutConflicts(t *testing.T) {
-	broken := Store{Name: "blind", Open: func(c clock.Clock) (Cluster, error) {
+	broken := Store{Name: "blind", Open: func(_ context.Context, c clock.Clock) (Cluster, error) {
 		return blindCluster{memoryCluster{memory.New(memory.Options{Clock: c})}}, nil
 	}}
 	// Claims race for one actor; which run shows it is up to the machine.
@@ -91,7 +85,7 @@ func TestASoakCatchesAStoreWithoutConflicts(t *testing.T) {
 func TestASoakThatIsInterruptedReturnsWhatWasDone(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	res, err := Run(ctx, Options{Store: memoryStore(t), Nodes: 2, For: time.Hour, TTL: 50 * time.Millisecond})
+	res, err := Run(ctx, Options{Store: memoryStore(), Nodes: 2, For: time.Hour, TTL: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +98,7 @@ func TestASoakThatIsInterruptedReturnsWhatWasDone(t *testing.T) {
 }
 
 func TestOptionsOutOfRangeAreNamed(t *testing.T) {
-	good := Options{Store: memoryStore(t), Nodes: 2, For: time.Second}
+	good := Options{Store: memoryStore(), Nodes: 2, For: time.Second}
 	for _, c := range []struct {
 		field  string
 		change func(*Options)
@@ -121,14 +115,11 @@ func TestOptionsOutOfRangeAreNamed(t *testing.T) {
 			t.Errorf("error %v, want %v about %s", err, ErrOptions, c.field)
 		}
 	}
-	if _, err := FindStore("paper"); err == nil || !strings.Contains(err.Error(), "memory") {
-		t.Errorf("error %v of an unknown store, want one that lists the known", err)
-	}
 }
 
 func TestStoreThatCannotBeOpenedIsAnError(t *testing.T) {
 	boom := errors.New("boom")
-	s := Store{Name: "x", Open: func(clock.Clock) (Cluster, error) { return nil, boom }}
+	s := Store{Name: "x", Open: func(context.Context, clock.Clock) (Cluster, error) { return nil, boom }}
 	if _, err := Run(t.Context(), Options{Store: s, Nodes: 1, For: time.Second}); !errors.Is(err, boom) {
 		t.Errorf("error %v, want %v", err, boom)
 	}

@@ -1,8 +1,9 @@
 package soak
 
 import (
-	"fmt"
-	"strings"
+	"context"
+
+	"github.com/spf13/pflag"
 
 	"github.com/kelpie-registry/kelpie/clock"
 	"github.com/kelpie-registry/kelpie/store"
@@ -11,9 +12,13 @@ import (
 
 // Store is a kind of store that a soak can run on.
 type Store struct {
-	Name  string
-	About string
-	Open  func(c clock.Clock) (Cluster, error)
+	Name string // as --store has it
+	// Flags, when not nil, defines the store's own flags, whose names begin with
+	// the store's.
+	Flags func(*pflag.FlagSet)
+	// Open returns a new, empty store, after the flags have been parsed. An error
+	// about a flag names it.
+	Open func(ctx context.Context, c clock.Clock) (Cluster, error)
 }
 
 // Cluster is an open, empty store.
@@ -24,35 +29,15 @@ type Cluster interface {
 	Close() error
 }
 
-// stores is the table of what there is. A store that needs a build tag adds
-// itself from a file with that tag.
-var stores = []Store{
-	{Name: "memory", About: "store/memory, one engine that all nodes share", Open: openMemory},
-}
-
-// StoreNames returns the names of the stores of this build.
-func StoreNames() []string {
-	names := make([]string, 0, len(stores))
-	for _, s := range stores {
-		names = append(names, s.Name)
-	}
-	return names
-}
-
-// FindStore returns the store of that name. The error lists those that exist.
-func FindStore(name string) (Store, error) {
-	for _, s := range stores {
-		if s.Name == name {
-			return s, nil
-		}
-	}
-	return Store{}, fmt.Errorf("%w: unknown store %q; there are: %s", ErrOptions, name, strings.Join(StoreNames(), ", "))
+// Stores returns the stores of this build, the default first.
+func Stores() []Store {
+	return []Store{{Name: "memory", Open: openMemory}}
 }
 
 // memoryCluster is one engine for all nodes.
 type memoryCluster struct{ engine *memory.Engine }
 
-func openMemory(c clock.Clock) (Cluster, error) {
+func openMemory(_ context.Context, c clock.Clock) (Cluster, error) {
 	return memoryCluster{memory.New(memory.Options{Clock: c})}, nil
 }
 

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 func (a *app) soakCommand() *cobra.Command {
 	s := soaking{
 		app:    a,
-		store:  choice{value: "memory", of: soak.StoreNames()},
+		store:  choice{value: "memory", of: storeNames(a.stores)},
 		nodes:  count{value: 8, min: 1, max: soak.MaxNodes},
 		actors: count{min: 1, max: soak.MaxActors},
 		span:   duration{value: 20 * time.Second, min: 10 * time.Millisecond, max: 30 * 24 * time.Hour},
@@ -52,6 +53,11 @@ A real run is no function of its seed: the seed steers workload and stalls only.
 	}
 	fs := c.Flags()
 	fs.Var(&s.store, "store", "store to run on")
+	for _, store := range a.stores {
+		if store.Flags != nil {
+			store.Flags(fs)
+		}
+	}
 	fs.Var(&s.nodes, "nodes", "nodes, all in this process")
 	fs.Var(&s.actors, "actors", "actors (default two for each node)")
 	fs.Var(&s.span, "for", "how long to work")
@@ -66,6 +72,14 @@ A real run is no function of its seed: the seed steers workload and stalls only.
 	return c
 }
 
+func storeNames(stores []soak.Store) []string {
+	names := make([]string, 0, len(stores))
+	for _, s := range stores {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
 // soaking is one soak under way.
 type soaking struct {
 	app                 *app
@@ -77,10 +91,7 @@ type soaking struct {
 }
 
 func (s *soaking) do(c *cobra.Command) error {
-	store, err := soak.FindStore(s.store.value)
-	if err != nil {
-		return err
-	}
+	store := s.app.stores[slices.Index(s.store.of, s.store.value)]
 	if s.history != "" {
 		if err := atomicfile.Check(s.history); err != nil {
 			return fmt.Errorf("--history: %w", err)

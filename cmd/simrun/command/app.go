@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/batch"
+	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/soak"
 )
 
 // Exit codes.
@@ -26,6 +27,7 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	subjects       []batch.Subject
+	stores         []soak.Store
 }
 
 // exitError ends the command with a code other than that of bad input. What
