@@ -10,6 +10,14 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
+// A Note is a remark on a picture, such as a rule that was broken. It stands in a
+// row of its own below the operations.
+type Note struct {
+	At    time.Duration // true time
+	Title string        // short, in the bar
+	Text  string        // shown when the pointer is on it
+}
+
 // WritePicture writes one HTML page, complete in itself, that shows the history
 // as porcupine draws it: the operations as bars in time, and for each part the
 // longest legal orders that were found. Operations that take no part in the
@@ -18,7 +26,7 @@ import (
 // [Options.WholeMax].
 //
 // It returns the error of [History.Validate] or of the writer.
-func WritePicture(w io.Writer, h *History, o Options) error {
+func WritePicture(w io.Writer, h *History, o Options, notes ...Note) error {
 	if err := h.Validate(); err != nil {
 		return err
 	}
@@ -35,7 +43,7 @@ func WritePicture(w io.Writer, h *History, o Options) error {
 		return p.partition(ops, o)
 	}
 	_, info := porcupine.CheckOperationsVerbose(model, p.operations(), 0)
-	info.AddAnnotations(p.annotations())
+	info.AddAnnotations(append(p.annotations(), remarks(notes)...))
 	// Porcupine replays the orders that it found: that is not to be refused for
 	// want of steps.
 	for _, s := range p.searches {
@@ -195,4 +203,16 @@ func (p *picture) annotations() []porcupine.Annotation {
 		})
 	}
 	return notes
+}
+
+// remarks puts the notes into a row of their own.
+func remarks(notes []Note) []porcupine.Annotation {
+	out := make([]porcupine.Annotation, 0, len(notes))
+	for _, n := range notes {
+		out = append(out, porcupine.Annotation{
+			Tag: "violations", Start: int64(n.At), Description: n.Title, Details: n.Text,
+			TextColor: "#ffffff", BackgroundColor: "#c0392b",
+		})
+	}
+	return out
 }

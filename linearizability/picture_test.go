@@ -19,12 +19,12 @@ func TestAPictureShowsTheHistory(t *testing.T) {
 	for name, o := range map[string]Options{"whole": {}, "parts": {WholeMax: -1}, "out of steps": {Steps: 1}} {
 		t.Run(name, func(t *testing.T) {
 			var page bytes.Buffer
-			if err := WritePicture(&page, parseHistory(t, refused), o); err != nil {
+			if err := WritePicture(&page, parseHistory(t, refused), o, Note{At: 9, Title: "broken-rule", Text: "two at once"}); err != nil {
 				t.Fatal(err)
 			}
 			for _, want := range []string{
 				"<html", `#2 claim of \"a\" by n1/1: ok, token 3`, `owner n1/1 with token 3`,
-				"use valid", "lost ok", "end of the history", "n1/1 live",
+				"use valid", "lost ok", "broken-rule", "two at once", "end of the history", "n1/1 live",
 			} {
 				if name == "out of steps" && want == "n1/1 live" {
 					continue

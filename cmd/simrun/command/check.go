@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -97,7 +98,7 @@ func (k *checking) do(path string) error {
 	}
 	j := judge(h, o)
 	if k.picture != "" {
-		if err := drawPicture(k.picture, h, o); err != nil {
+		if err := drawPicture(k.picture, h, o, j.notes(h)...); err != nil {
 			return err
 		}
 	}
@@ -132,6 +133,24 @@ type violation struct {
 	Actor       string `json:"actor,omitempty"`
 	Operations  []int  `json:"operations"`
 	Explanation string `json:"explanation"`
+}
+
+// notes says on a picture where each broken rule shows: at the call of the last
+// operation of those that show it.
+func (j *judgement) notes(h *linearizability.History) []linearizability.Note {
+	notes := make([]linearizability.Note, 0, len(j.Violations))
+	called := make(map[int]time.Duration, len(h.Ops))
+	for i := range h.Ops {
+		called[h.Ops[i].ID] = h.Ops[i].Call
+	}
+	for _, v := range j.Violations {
+		n := linearizability.Note{Title: v.Rule, Text: v.Explanation}
+		for _, op := range v.Operations {
+			n.At = max(n.At, called[op])
+		}
+		notes = append(notes, n)
+	}
+	return notes
 }
 
 // Verdicts of a judgement.

@@ -33,9 +33,9 @@ func (a *app) readPlan(path string) (*faults.Plan, error) {
 	return &p, nil
 }
 
-// drawPicture writes porcupine's page of a history.
-func drawPicture(path string, h *linearizability.History, o linearizability.Options) error {
-	err := atomicfile.Write(path, func(w io.Writer) error { return linearizability.WritePicture(w, h, o) })
+// drawPicture writes porcupine's page of a history, with notes on it.
+func drawPicture(path string, h *linearizability.History, o linearizability.Options, notes ...linearizability.Note) error {
+	err := atomicfile.Write(path, func(w io.Writer) error { return linearizability.WritePicture(w, h, o, notes...) })
 	if err != nil {
 		return fmt.Errorf("--picture: %w", err)
 	}

@@ -71,7 +71,11 @@ func (r *replaying) do(path string) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if r.picture != "" {
-		if err := drawPicture(r.picture, &out.Result.History, linearizability.Options{}); err != nil {
+		var notes []linearizability.Note
+		if f := out.Result.Failure; f != nil {
+			notes = append(notes, linearizability.Note{At: f.At, Title: f.Rule, Text: f.Message})
+		}
+		if err := drawPicture(r.picture, &out.Result.History, linearizability.Options{}, notes...); err != nil {
 			return err
 		}
 	}
