@@ -70,11 +70,18 @@ type Event interface {
 	Wait(ctx context.Context) error
 }
 
+// CauseKey is the key under which a context of a clock other than the system's
+// answers Value with itself, as a value that has a Cause() error method. So
+// [Cause] finds it through the contexts that context.WithValue makes of it.
+type CauseKey struct{}
+
 // Cause returns why ctx ended, like context.Cause, for contexts of every
 // clock. It returns nil while ctx has not ended.
 func Cause(ctx context.Context) error {
-	if c, ok := ctx.(interface{ Cause() error }); ok {
-		return c.Cause()
+	if c, ok := ctx.Value(CauseKey{}).(interface{ Cause() error }); ok {
+		if err := c.Cause(); err != nil {
+			return err
+		}
 	}
 	return context.Cause(ctx)
 }

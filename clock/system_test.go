@@ -255,10 +255,21 @@ type causedContext struct {
 
 func (c causedContext) Cause() error { return c.cause }
 
+func (c causedContext) Value(key any) any {
+	if key == (CauseKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
 func TestCauseAsksContextsOfOtherClocks(t *testing.T) {
 	why := errors.New("the process crashed")
 	if err := Cause(causedContext{t.Context(), why}); !errors.Is(err, why) {
 		t.Errorf("Cause = %v", err)
+	}
+	type key struct{}
+	if err := Cause(context.WithValue(causedContext{t.Context(), why}, key{}, 1)); !errors.Is(err, why) {
+		t.Errorf("Cause = %v of a child that carries a value", err)
 	}
 	if err := Cause(causedContext{t.Context(), nil}); err != nil {
 		t.Errorf("Cause = %v of a context that has not ended", err)

@@ -3,6 +3,8 @@ package sim
 import (
 	"context"
 	"time"
+
+	"github.com/kelpie-registry/kelpie/clock"
 )
 
 // simContext is a context of one life. Its children, the tasks that wait on it
@@ -26,9 +28,6 @@ type simContext struct {
 	ident       uint64 // of the timeout
 }
 
-// ctxKey finds the simulated context inside contexts derived from it.
-var ctxKey = new(int)
-
 // simulated returns the simulated context through which ctx learns of its end,
 // nil when there is none, and whether ctx may also end without that.
 func simulated(ctx context.Context) (c *simContext, foreign bool) {
@@ -39,7 +38,7 @@ func simulated(ctx context.Context) (c *simContext, foreign bool) {
 	if done == nil {
 		return nil, false
 	}
-	c, _ = ctx.Value(ctxKey).(*simContext)
+	c, _ = ctx.Value(clock.CauseKey{}).(*simContext)
 	return c, c == nil || c.Done() != done
 }
 
@@ -81,7 +80,7 @@ func (h *Host) derive(parent context.Context) *simContext {
 		return c
 	}
 	if err := parent.Err(); err != nil {
-		c.err, c.cause = err, causeOf(parent)
+		c.err, c.cause = err, clock.Cause(parent)
 		return c
 	}
 	up, foreign := simulated(parent)
@@ -158,7 +157,7 @@ func (c *simContext) Done() <-chan struct{} {
 func (c *simContext) Err() error {
 	if c.foreign && c.err == nil {
 		if err := c.parent.Err(); err != nil {
-			c.end(err, causeOf(c.parent))
+			c.end(err, clock.Cause(c.parent))
 		}
 	}
 	return c.err
@@ -170,9 +169,10 @@ func (c *simContext) Cause() error {
 	return c.cause
 }
 
-// Value implements [context.Context].
+// Value implements [context.Context]. Under [clock.CauseKey] the nearest
+// simulated context is found inside those derived from it.
 func (c *simContext) Value(key any) any {
-	if key == any(ctxKey) {
+	if key == (clock.CauseKey{}) {
 		return c
 	}
 	if c.parent == nil {
@@ -204,12 +204,4 @@ func (c *simContext) String() string {
 		return "sim.Host.Context(" + c.host.proc.name + ")"
 	}
 	return "sim.Context(" + c.host.proc.name + ")"
-}
-
-// causeOf is context.Cause for simulated contexts too.
-func causeOf(ctx context.Context) error {
-	if c, foreign := simulated(ctx); c != nil && !foreign {
-		return c.Cause()
-	}
-	return context.Cause(ctx)
 }

@@ -41,7 +41,9 @@ func TestCancelReachesTheWholeTreeAtOnce(t *testing.T) {
 		}
 		cancel(errWhy)
 		cancel(errors.New("too late"))
-		for name, c := range map[string]context.Context{"root": root, "child": child, "grandchild": grandchild} {
+		for name, c := range map[string]context.Context{
+			"root": root, "child": child, "grandchild": grandchild, "with a value": context.WithValue(grandchild, errWhy, 2),
+		} {
 			if c.Err() != context.Canceled || clock.Cause(c) != errWhy {
 				t.Errorf("%s: error %v, cause %v", name, c.Err(), clock.Cause(c))
 			}
