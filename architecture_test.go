@@ -50,6 +50,8 @@ var table = []row{
 	{folder: "cmd/simrun", allAbove: true, modules: []string{"github.com/spf13/pflag"}},
 	{folder: "lint/determinism", modules: []string{"golang.org/x/tools/go/analysis"}},
 	{folder: "cmd/detlint", may: []string{"lint/determinism"}, modules: []string{"golang.org/x/tools/go/analysis"}},
+	{folder: "examples/fence", may: []string{"registry", "sim/simstore", "store/memory"}},
+	{folder: "examples/counter", may: []string{"registry", "store/memory"}},
 	{folder: "."},
 }
 
