@@ -23,11 +23,11 @@ func (r *Registry) Check(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%w (key %q)", err, kv.Key)
 		}
-		name, _, ok := cutTuple(kv.Key[len(r.keys.prefix)+1:])
-		if !ok {
-			return fmt.Errorf("%w: actor key %q", ErrCorrupt, kv.Key)
+		actor, err := actorOf(kv.Key, r.keys.tagged(tagActor, 0))
+		if err != nil {
+			return err
 		}
-		owned[string(r.keys.owned(rec.node, rec.incarnation, ActorID(name)))] = ActorID(name)
+		owned[string(r.keys.owned(rec.node, rec.incarnation, actor))] = actor
 		loads[string(r.keys.load(rec.node, rec.incarnation))]++
 		return nil
 	})

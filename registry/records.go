@@ -131,6 +131,11 @@ const actorHeader = 1 + store.StampBytes + 1 + 8 + 16
 
 func (a *actorRecord) token() Token { return Token(stamped(a.epoch, a.version)) }
 
+// owner is the owner that the record names, s being its session.
+func (a *actorRecord) owner(s *sessionRecord) Owner {
+	return Owner{Node: a.node, Incarnation: a.incarnation, Token: a.token(), Address: s.address}
+}
+
 // encode leaves the stamp to the commit.
 func (a *actorRecord) encode() []byte {
 	b := make([]byte, 1+store.StampBytes, actorHeader+len(a.node))

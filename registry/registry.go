@@ -100,7 +100,7 @@ func (r *Registry) liveOwner(tx store.Reader, rec *actorRecord) (Owner, error) {
 	if err != nil || !s.lives(rec.incarnation) {
 		return Owner{}, err
 	}
-	return Owner{Node: rec.node, Incarnation: rec.incarnation, Token: rec.token(), Address: s.address}, nil
+	return rec.owner(s), nil
 }
 
 func (r *Registry) readActor(tx store.Reader, a ActorID) (*actorRecord, error) {
