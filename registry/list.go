@@ -70,24 +70,24 @@ func (o ListOptions) withDefaults() (ListOptions, error) {
 // with After. Errors: [ErrInvalid]; [ErrCorrupt]; errors of the store and of ctx.
 func (r *Registry) List(ctx context.Context, o ListOptions) iter.Seq2[Listed, error] {
 	return func(yield func(Listed, error) bool) {
-		o, err := o.withDefaults()
+		at, err := o.withDefaults()
 		if err != nil {
 			yield(Listed{}, err)
 			return
 		}
 		read := r.pageOfActors
-		if o.Node != "" {
+		if at.Node != "" {
 			read = r.pageOfNode
 		}
 		for more := true; more; {
 			var page []Listed
 			var last ActorID
 			err := r.db.Read(ctx, func(tx store.Reader) (err error) {
-				page, last, more, err = read(tx, o)
+				page, last, more, err = read(tx, at)
 				return err
 			})
 			if err != nil {
-				yield(Listed{}, fmt.Errorf("registry: list after %q: %w", o.After, err))
+				yield(Listed{}, fmt.Errorf("registry: list after %q: %w", at.After, err))
 				return
 			}
 			for _, row := range page {
@@ -95,7 +95,7 @@ func (r *Registry) List(ctx context.Context, o ListOptions) iter.Seq2[Listed, er
 					return
 				}
 			}
-			o.After = last
+			at.After = last
 		}
 	}
 }
