@@ -29,6 +29,11 @@ type Clock interface {
 	// which the machine was suspended.
 	Monotonic() time.Duration
 
+	// Uptime is Monotonic for what is asked often and of which little depends: it
+	// costs less, and may leave out the time during which the machine was
+	// suspended. It is not for leases.
+	Uptime() time.Duration
+
 	// Sleep blocks until d of monotonic time has passed, and returns nil, or
 	// until ctx ends, and returns ctx.Err(). A d of zero or less yields to the
 	// other tasks once and returns ctx.Err().

@@ -43,6 +43,8 @@ func (systemClock) Now() time.Time { return time.Now() }
 
 func (c systemClock) Monotonic() time.Duration { return c.monotonic() }
 
+func (systemClock) Uptime() time.Duration { return processTime() }
+
 func (c systemClock) Sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		runtime.Gosched()

@@ -51,6 +51,9 @@ func (h *Host) Now() time.Time { return epoch.Add(h.world.now + h.proc.wall) }
 // life began, at the process's rate.
 func (h *Host) Monotonic() time.Duration { return h.clock.local(h.world.now) }
 
+// Uptime is Monotonic: a simulated machine is never suspended.
+func (h *Host) Uptime() time.Duration { return h.Monotonic() }
+
 // Rand returns the life's random stream, seeded from the world's seed, the
 // process's name and the number of the life.
 func (h *Host) Rand() *rand.Rand {
