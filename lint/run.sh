@@ -48,7 +48,7 @@ determinism() {
   return 1
 }
 
-linters() { tool golangci-lint run ./...; }
+linters() { tool golangci-lint run --allow-parallel-runners ./...; }
 
 static() { tool staticcheck ./...; }
 
