@@ -18,7 +18,7 @@ func limitChecks() []check {
 
 func limitsReached(l *lab) error {
 	return l.solo(func(c *client) error {
-		key, value := make([]byte, store.MaxKeyBytes), make([]byte, store.MaxValueBytes)
+		key, value := make([]byte, l.h.MaxKeyBytes), make([]byte, store.MaxValueBytes)
 		for i := range key {
 			key[i] = 'k'
 		}

@@ -111,6 +111,10 @@ type Harness struct {
 	// Required unless Lacks names Window.
 	Age func(ctx context.Context, w World, client int) error
 
+	// MaxKeyBytes is the longest key that the engine takes, for one that puts
+	// something in front of each. Default: store.MaxKeyBytes.
+	MaxKeyBytes int
+
 	// Quiet is how long a watch that must not fire is watched. Default: 20 ms.
 	Quiet time.Duration
 	// Patience is how long a case waits for a thing that must happen, on its
@@ -166,6 +170,9 @@ func Run(t *testing.T, h Harness) {
 }
 
 func (h *Harness) setDefaults() {
+	if h.MaxKeyBytes == 0 {
+		h.MaxKeyBytes = store.MaxKeyBytes
+	}
 	if h.Quiet == 0 {
 		h.Quiet = 20 * time.Millisecond
 	}
