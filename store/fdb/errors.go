@@ -1,6 +1,7 @@
 package fdb
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -98,12 +99,14 @@ func commitError(err, cause error) error {
 	}
 }
 
-// inFlight takes from a cause the promise that it makes for a call that was not
-// on its way: that nothing was applied.
+// inFlight takes from a cause what would promise that nothing was applied.
 func inFlight(cause error) error {
 	var late *lateError
-	if errors.As(cause, &late) {
+	switch {
+	case errors.As(cause, &late):
 		return late.deadline
+	case errors.Is(cause, store.ErrUsed):
+		return context.Canceled
 	}
 	return cause
 }

@@ -22,6 +22,7 @@ type standIn struct {
 
 	mu      sync.Mutex
 	gate    chan struct{} // calls are answered once it is closed; nil: at once
+	held    int           // calls so far that met a gate
 	fail    map[string][]int
 	options []transactionOptions // of each begin
 	status  []byte
@@ -63,22 +64,46 @@ func (s *standIn) failNext(call string, codes ...int) {
 	s.fail[call] = append(s.fail[call], codes...)
 }
 
+// next returns the number that a call of that name is to end with. The caller
+// holds mu.
+func (s *standIn) next(call string) (code int) {
+	if next := s.fail[call]; len(next) > 0 {
+		code, s.fail[call] = next[0], next[1:]
+	}
+	return code
+}
+
 func (s *standIn) take(call string) (gate chan struct{}, code int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if next := s.fail[call]; len(next) > 0 {
-		code, s.fail[call] = next[0], next[1:]
+	code = s.next(call)
+	if s.gate != nil {
+		s.held++
 	}
 	return s.gate, code
 }
 
-func (s *standIn) begin(o transactionOptions) (transaction, error) {
-	if _, code := s.take("begin"); code != 0 {
-		return nil, Error{code}
+// waitHeld returns once a call has been held back.
+func (s *standIn) waitHeld() {
+	for {
+		s.mu.Lock()
+		held := s.held
+		s.mu.Unlock()
+		if held > 0 {
+			return
+		}
+		time.Sleep(time.Microsecond)
 	}
+}
+
+func (s *standIn) begin(o transactionOptions) (transaction, error) {
 	s.mu.Lock()
+	code := s.next("begin")
 	s.options = append(s.options, o)
 	s.mu.Unlock()
+	if code != 0 {
+		return nil, Error{code}
+	}
 	t := &standInTxn{db: s}
 	t.renew()
 	if o.timeout > 0 {
