@@ -70,10 +70,14 @@ func TestACallThatWaitsEnds(t *testing.T) {
 func TestACommitInDoubtMayBeAppliedLater(t *testing.T) {
 	s := newStandIn()
 	e := s.engine(Options{})
-	release := s.block()
 	ctx, cancel := context.WithCancel(t.Context())
 	tx := e.Begin(ctx)
 	tx.Set([]byte("a"), []byte("1"))
+	w, err := tx.Watch([]byte("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	release := s.block()
 	done := make(chan error)
 	go func() { done <- tx.Commit() }()
 	s.waitHeld()
@@ -83,6 +87,9 @@ func TestACommitInDoubtMayBeAppliedLater(t *testing.T) {
 	}
 	if v := tx.Committed(); v != 0 {
 		t.Errorf("committed version %d of a commit in doubt", v)
+	}
+	if err := w.Wait(t.Context()); !errors.Is(err, store.ErrCommitUnknown) {
+		t.Errorf("the watch of a commit in doubt: %v, want %v", err, store.ErrCommitUnknown)
 	}
 	release()
 	for has(t, e, "a") == nil {

@@ -1,0 +1,7 @@
+package registrytest
+
+import "testing"
+
+func BenchmarkClaimsOnMemory(b *testing.B) { Claims(b, onMemory) }
+
+func BenchmarkHerdOnMemory(b *testing.B) { Herd(b, onMemory, 256) }
