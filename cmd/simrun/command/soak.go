@@ -110,7 +110,7 @@ func (s *soaking) do(c *cobra.Command) error {
 		return err
 	}
 	d := soakDocument{
-		Store: store.Name, Nodes: res.Options.Nodes, Actors: res.Options.Actors,
+		Store: store.Name, Described: res.Described, Nodes: res.Options.Nodes, Actors: res.Options.Actors,
 		TTLSeconds: res.Options.TTL.Seconds(), Seed: res.Options.Seed,
 		Seconds: res.Elapsed.Seconds(), AuditSeconds: res.Audited.Seconds(), Interrupted: res.Interrupted,
 		Operations: res.Counts.Operations(), Counts: res.Counts, Stalls: res.Stalls, Audit: res.Violation,
@@ -167,6 +167,7 @@ func (s *soaking) finish(d *soakDocument) error {
 // soakDocument is a soak in JSON.
 type soakDocument struct {
 	Store        string          `json:"store"`
+	Described    string          `json:"store_is,omitempty"` // by itself
 	Nodes        int             `json:"nodes"`
 	Actors       int             `json:"actors"`
 	TTLSeconds   float64         `json:"ttl_seconds"`
@@ -191,6 +192,9 @@ func (d *soakDocument) text() string {
 	c, n := &d.Counts, report.Grouped
 	fmt.Fprintf(tw, "soak\t%d nodes and %d actors on %s, TTL %v, for %.1f s, seed %d\n",
 		d.Nodes, d.Actors, d.Store, time.Duration(d.TTLSeconds*float64(time.Second)), d.Seconds, d.Seed)
+	if d.Described != "" {
+		fmt.Fprintf(tw, "store\t%s\n", d.Described)
+	}
 	fmt.Fprintf(tw, "operations\t%s: %s claims, %s uses, %s writes, %s guards, %s releases, %s lookups, %s joins, %s leaves\n",
 		n(d.Operations), n(c.Claims), n(c.Uses), n(c.Writes), n(c.Guards), n(c.Releases), n(c.Lookups), n(c.Joins), n(c.Leaves))
 	fmt.Fprintf(tw, "sessions\t%s lost, %s killed, %s revoked by observers\n", n(c.Lost), n(c.Killed), n(c.Revoked))

@@ -73,18 +73,38 @@ func stopped(ctx context.Context, rule, message string) *Violation {
 // auditActor claims one actor within the bound. On a machine that is busy with
 // other things the auditor may lose its own lease: it joins again.
 func (w *worker) auditActor(ctx context.Context, a registry.ActorID) error {
-	deadline := w.l.r.now() + w.l.r.claimBound()
+	d := deadline{at: w.l.r.now() + w.l.r.claimBound()}
 	err := errNotJoined
 	for {
+		began := w.l.r.now()
 		if s := w.l.current(); s != nil {
 			err = w.claimWith(ctx, s, a, s.ClaimWait)
 		} else {
 			w.join(ctx)
 		}
-		if err == nil || ctx.Err() != nil || w.l.r.now() > deadline {
+		if err == nil || ctx.Err() != nil || d.passed(began, w.l.r.now(), err) {
 			return err
 		}
 	}
 }
 
 var errNotJoined = errors.New("the auditor could not join")
+
+// maxOutage bounds how long a store that does not answer may put off a deadline.
+const maxOutage = 5 * time.Minute
+
+// deadline is a time by which an actor must have been claimed. A real store may
+// be down meanwhile: that is nobody's hold on the actor, and is not counted.
+type deadline struct {
+	at     time.Duration
+	outage time.Duration // not counted so far
+}
+
+// passed reports whether the time is up after an attempt that failed with err.
+func (d *deadline) passed(began, now time.Duration, err error) bool {
+	if lost := now - began; !errors.Is(err, registry.ErrHeld) && d.outage+lost <= maxOutage {
+		d.outage += lost
+		d.at += lost
+	}
+	return now > d.at
+}

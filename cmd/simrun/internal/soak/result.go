@@ -11,6 +11,7 @@ import (
 // History, and for Violation.
 type Result struct {
 	Options     Options
+	Described   string        // what the store says that it is; may be empty
 	Elapsed     time.Duration // of the workload
 	Audited     time.Duration // until the auditor had every actor
 	Interrupted bool

@@ -140,6 +140,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	fair := float64(o.For) * float64(o.Nodes*workers) / maxOperations
 	r.think = max(meanThink, time.Duration(math.Ceil(fair)))
 	res, err := r.all(ctx)
+	if s, ok := cluster.(fmt.Stringer); ok && res != nil {
+		res.Described = s.String()
+	}
 	return res, errors.Join(err, cluster.Close())
 }
 

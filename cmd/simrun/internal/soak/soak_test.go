@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"github.com/kelpie-registry/kelpie/clock"
 	"github.com/kelpie-registry/kelpie/linearizability"
+	"github.com/kelpie-registry/kelpie/registry"
 	"github.com/kelpie-registry/kelpie/store"
 	"github.com/kelpie-registry/kelpie/store/memory"
 )
@@ -122,5 +127,66 @@ func TestStoreThatCannotBeOpenedIsAnError(t *testing.T) {
 	s := Store{Name: "x", Open: func(context.Context, clock.Clock) (Cluster, error) { return nil, boom }}
 	if _, err := Run(t.Context(), Options{Store: s, Nodes: 1, For: time.Second}); !errors.Is(err, boom) {
 		t.Errorf("error %v, want %v", err, boom)
+	}
+}
+
+func TestTheDefaultBuildSaysHowToGetFoundationDB(t *testing.T) {
+	for _, s := range Stores() {
+		if s.Name != "fdb" {
+			continue
+		}
+		fs := pflag.NewFlagSet("soak", pflag.ContinueOnError)
+		s.Flags(fs)
+		if err := fs.Parse([]string{"--fdb-cluster", filepath.Join(t.TempDir(), "none")}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := s.Open(t.Context(), clock.System())
+		if err == nil || !strings.Contains(err.Error(), "-tags fdb") && !strings.Contains(err.Error(), "--fdb-cluster") {
+			t.Errorf("error %v, want one about the tag, or with it about the cluster file", err)
+		}
+		return
+	}
+	t.Error("there is no store fdb")
+}
+
+// described is a store that says what it is.
+type described struct{ memoryCluster }
+
+func (described) String() string { return "a store of the test" }
+
+func TestAStoreMaySayWhatItIs(t *testing.T) {
+	s := Store{Name: "described", Open: func(_ context.Context, c clock.Clock) (Cluster, error) {
+		return described{memoryCluster{memory.New(memory.Options{Clock: c})}}, nil
+	}}
+	res, err := Run(t.Context(), Options{Store: s, Nodes: 1, For: 10 * time.Millisecond, TTL: 50 * time.Millisecond})
+	if err != nil || res.Described != "a store of the test" {
+		t.Errorf("the store is %q, error %v", res.Described, err)
+	}
+}
+
+func TestAnOutageIsNoHold(t *testing.T) {
+	held := &registry.HeldError{Actor: "a"}
+	for _, c := range []struct {
+		name string
+		err  error
+		each time.Duration // of an attempt
+		want time.Duration // until the time is up
+	}{
+		{"held", held, time.Second, 11 * time.Second},
+		{"held, until the attempt's own time is up", fmt.Errorf("%w (%w)", context.DeadlineExceeded, held), time.Second, 11 * time.Second},
+		{"unavailable", store.ErrUnavailable, time.Second, maxOutage + 11*time.Second},
+		{"not joined", errNotJoined, time.Second, maxOutage + 11*time.Second},
+	} {
+		d := deadline{at: 10 * time.Second}
+		var now time.Duration
+		for now < time.Hour {
+			now += c.each
+			if d.passed(now-c.each, now, c.err) {
+				break
+			}
+		}
+		if now != c.want {
+			t.Errorf("%s: the time is up after %v, want %v", c.name, now, c.want)
+		}
 	}
 }

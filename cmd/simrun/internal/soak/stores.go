@@ -21,7 +21,8 @@ type Store struct {
 	Open func(ctx context.Context, c clock.Clock) (Cluster, error)
 }
 
-// Cluster is an open, empty store.
+// Cluster is an open, empty store. One that is also a fmt.Stringer says what it
+// is, for the report.
 type Cluster interface {
 	// Engine connects a node, counted from 0.
 	Engine(node int) (store.Engine, error)
@@ -31,8 +32,11 @@ type Cluster interface {
 
 // Stores returns the stores of this build, the default first.
 func Stores() []Store {
-	return []Store{{Name: "memory", Open: openMemory}}
+	return []Store{{Name: "memory", Open: openMemory}, fdbStore()}
 }
+
+// fdbClusterUsage describes --fdb-cluster.
+const fdbClusterUsage = "cluster `file` of the FoundationDB cluster to run on (default the client's)"
 
 // memoryCluster is one engine for all nodes.
 type memoryCluster struct{ engine *memory.Engine }
