@@ -26,6 +26,7 @@ const batch = 16
 // touches. Metrics: claims/s, rmw/s, and claims/rmw, their ratio. fresh returns
 // a connection to a fresh store, which is closed at the end.
 func Claims(b *testing.B, fresh func(testing.TB) store.Engine) {
+	b.Helper()
 	for _, clients := range Clients {
 		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
 			w := &world{ctx: b.Context(), ttl: registry.DefaultTTL, engine: fresh(b)}
@@ -113,6 +114,7 @@ const herdTTL = 2 * time.Second
 // revokes, the revocations that contenders began for it; increments-ms, until
 // the last increment was done; increment-p99-ms.
 func Herd(b *testing.B, fresh func(testing.TB) store.Engine, clients int) {
+	b.Helper()
 	w := &world{ctx: b.Context(), ttl: herdTTL, engine: fresh(b)}
 	defer closeWorld(b, w)
 	var revokes atomic.Int64

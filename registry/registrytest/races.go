@@ -49,12 +49,7 @@ func (w *world) counted(n *node, want uint64) error {
 }
 
 func guard(w *world) error {
-	nodes, err := w.joinAll(2)
-	if err != nil {
-		return err
-	}
-	a, b := nodes[0], nodes[1]
-	c, err := a.Claim(w.ctx, actor)
+	a, b, c, err := w.owned()
 	if err != nil {
 		return err
 	}

@@ -159,6 +159,16 @@ func (w *world) joinAll(count int) ([]*node, error) {
 	return nodes, nil
 }
 
+// owned joins two nodes, the first of which claims the actor.
+func (w *world) owned() (a, b *node, c *registry.Claim, err error) {
+	nodes, err := w.joinAll(2)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	c, err = nodes[0].Claim(w.ctx, actor)
+	return nodes[0], nodes[1], c, err
+}
+
 // killPatience is how long the tasks of a node that is killed have to end.
 const killPatience = time.Minute
 

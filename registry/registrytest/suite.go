@@ -122,12 +122,7 @@ func claimHeldLookup(w *world) error {
 }
 
 func release(w *world) error {
-	nodes, err := w.joinAll(2)
-	if err != nil {
-		return err
-	}
-	a, b := nodes[0], nodes[1]
-	first, err := a.Claim(w.ctx, actor)
+	a, b, first, err := w.owned()
 	if err != nil {
 		return err
 	}
@@ -179,12 +174,7 @@ func waitForRelease(w *world) error {
 }
 
 func leaveFrees(w *world) error {
-	nodes, err := w.joinAll(2)
-	if err != nil {
-		return err
-	}
-	a, b := nodes[0], nodes[1]
-	c, err := a.Claim(w.ctx, actor)
+	a, b, c, err := w.owned()
 	if err != nil {
 		return err
 	}
@@ -205,12 +195,7 @@ func leaveFrees(w *world) error {
 }
 
 func expiry(w *world) error {
-	nodes, err := w.joinAll(2)
-	if err != nil {
-		return err
-	}
-	a, b := nodes[0], nodes[1]
-	c, err := a.Claim(w.ctx, actor)
+	a, b, c, err := w.owned()
 	if err != nil {
 		return err
 	}
@@ -256,12 +241,7 @@ func rejoin(w *world) error {
 // cutOff keeps a node from the store until another has its actor. At no time
 // may both believe that they have it.
 func cutOff(w *world) error {
-	nodes, err := w.joinAll(2)
-	if err != nil {
-		return err
-	}
-	a, b := nodes[0], nodes[1]
-	c, err := a.Claim(w.ctx, actor)
+	a, b, c, err := w.owned()
 	if err != nil {
 		return err
 	}

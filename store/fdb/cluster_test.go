@@ -26,7 +26,7 @@ const clusterVariable = "KELPIE_FDB_CLUSTER_FILE"
 
 func TestMain(m *testing.M) {
 	if file := os.Getenv(clusterVariable); file != "" {
-		fmt.Println(versions(file))
+		fmt.Fprintln(os.Stdout, versions(file))
 	}
 	os.Exit(m.Run())
 }
@@ -105,7 +105,7 @@ func TestConformance(t *testing.T) {
 		"automatic idempotency": func(o *fdb.Options) { o.AutomaticIdempotency = true },
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := cluster(t)
+			namespace := len(cluster(t).Namespace)
 			storetest.Run(t, storetest.Harness{
 				New: func(tb testing.TB, _ uint64) storetest.World {
 					o := cluster(tb)
@@ -113,7 +113,7 @@ func TestConformance(t *testing.T) {
 					return storetest.Goroutines(open(tb, o), nil)
 				},
 				Age:         age,
-				MaxKeyBytes: store.MaxKeyBytes - len(o.Namespace) - prefix,
+				MaxKeyBytes: store.MaxKeyBytes - namespace - prefix,
 				Quiet:       100 * time.Millisecond,
 				Histories:   20,
 			})

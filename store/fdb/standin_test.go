@@ -302,11 +302,13 @@ func (t *standInTxn) addWriteConflict(begin, end []byte) error {
 
 func (t *standInTxn) watch(key []byte) (wait func() error, cancel func()) {
 	_, code := t.db.take("watch")
-	t.addReadConflict(key, append(slices.Clone(key), 0)) // it counts as a read
 	ctx, stop := context.WithCancel(context.Background())
 	var w store.Watch
 	var err error
-	t.mutate(func(tx store.Txn) { w, err = tx.Watch(key) })
+	t.mutate(func(tx store.Txn) {
+		tx.AddReadConflict(key, append(slices.Clone(key), 0)) // it counts as a read
+		w, err = tx.Watch(key)
+	})
 	return func() error {
 		switch {
 		case code != 0:

@@ -42,6 +42,7 @@ operations is judged as check does.
 A real run is no function of its seed: the seed steers workload and stalls only.`,
 		Example: `  simrun soak --store memory --nodes 8 --for 20s
   simrun soak --nodes 3 --actors 1 --ttl 100ms --for 5s
+  simrun soak --store fdb --fdb-cluster fdb.cluster --for 30s   # built with -tags fdb
   simrun soak --for 10m --history soak.jsonl && simrun check soak.jsonl`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
