@@ -15,8 +15,8 @@ import (
 // repeats reads, and asks the proxy about commits.
 const clientTick = 500 * time.Millisecond
 
-// Client is the client library in one life of a process. It implements
-// store.Engine. It must be used from tasks of that process, and dies with it.
+// Client is the client library in one life of a process: a database, as the
+// official binding has it. It implements store.Engine as well. It must be used from tasks of that process, and dies with it.
 type Client struct {
 	c    *Cluster
 	h    *sim.Host
@@ -31,6 +31,9 @@ type Client struct {
 	closed     bool
 	tickEnds   func() // of the timer
 
+	defaults  defaults
+	gathering *versionBatch // that more transactions may join; nil: none
+
 	watches     []*Watch // not ended, in the order of the calls
 	watching    int      // of them, those that are set
 	watchSerial uint64
@@ -39,13 +42,13 @@ type Client struct {
 
 var (
 	_ store.Engine = (*Client)(nil)
-	_ store.Txn    = (*Transaction)(nil)
+	_ store.Txn    = (*portTransaction)(nil)
 	_ store.Watch  = (*Watch)(nil)
 )
 
 // Client returns a new client in the life of a process that h stands for.
 func (c *Cluster) Client(h *sim.Host) *Client {
-	cl := &Client{c: c, h: h}
+	cl := &Client{c: c, h: h, defaults: newDefaults()}
 	cl.tickEnds = cl.endTick
 	n := c.connect(h)
 	cl.ids = requestID(h.Process().Life()<<48 | n<<40)
@@ -59,19 +62,6 @@ func clientPort(cluster string, n uint64) string {
 		return cluster
 	}
 	return fmt.Sprintf("%s-%d", cluster, n)
-}
-
-// Begin implements store.Engine. The transaction is a [*Transaction], whose
-// further methods are those of FoundationDB that the port does not have.
-func (cl *Client) Begin(ctx context.Context) store.Txn { return cl.Transaction(ctx) }
-
-// Transaction starts a transaction whose calls end when ctx does.
-func (cl *Client) Transaction(ctx context.Context) *Transaction {
-	t := &Transaction{client: cl, ctx: ctx, readVersion: invalidVersion, committed: invalidVersion}
-	t.reads.ranges = t.roomForReads[:0]
-	t.written.ranges = t.roomForWrites[:0]
-	t.writes.entries = t.roomForEntries[:0]
-	return t
 }
 
 // Close implements store.Engine.
@@ -98,13 +88,14 @@ func (cl *Client) Close() error {
 // What a call can end with beside 0, an error number and connectionLost.
 const (
 	codeClosed   = -2 // the client was closed
-	codeCanceled = -3 // the transaction was canceled
+	codeCanceled = -3 // the transaction's life ended
 )
 
 // call is a request that its client waits for.
 type call struct {
 	server string
 	body   any
+	life   *life         // that ends the call with its own end; nil: none
 	sent   time.Duration // on the process's clock; of the last sending
 	event  clock.Event   // nil: nobody waits
 	done   bool
@@ -145,6 +136,11 @@ func (cl *Client) do(ctx context.Context, k *call, server string, body any) erro
 func (cl *Client) nextID() requestID {
 	cl.ids++
 	return cl.ids
+}
+
+// draw returns random bits for one event of the client.
+func (cl *Client) draw(stream string) uint64 {
+	return cl.c.world.Draw(stream+" "+cl.h.Name(), uint64(cl.nextID()))
 }
 
 func (cl *Client) deliver(m sim.Message) {
@@ -246,9 +242,21 @@ func endOf(k *call, err error, doing string) error {
 		return nil
 	case k.code == codeClosed:
 		return fmt.Errorf("simfdb: %s: %w", doing, store.ErrClosed)
+	case k.code == codeCanceled:
+		return k.life.over
 	default:
 		return Error{k.code}
 	}
+}
+
+// askReadVersion asks for the life's read version, alone or with others.
+func (l *life) askReadVersion() (*grvReply, error) {
+	l.grv.priority, l.grv.tags = l.options.priority, l.options.tags
+	if l.client.c.o.ReadVersionBatch > 0 {
+		return l.client.batchedReadVersion(l)
+	}
+	l.grv.call.life = l
+	return l.client.grv(l.ctx, &l.grv)
 }
 
 // grv asks for a read version.
@@ -260,4 +268,21 @@ func (cl *Client) grv(ctx context.Context, r *grvRequest) (*grvReply, error) {
 	reply := r.call.reply.(*grvReply)
 	cl.lately.version, cl.lately.base = reply.version, reply.base
 	return reply, nil
+}
+
+// identities returns the rows of commits behind version after that carry an
+// identity, as the cluster has them now.
+func (cl *Client) identities(ctx context.Context, after Version) ([]row, error) {
+	grv, err := cl.grv(ctx, &grvRequest{})
+	if err != nil {
+		return nil, err
+	}
+	q := &readRequest{
+		id: cl.nextID(), version: grv.version, base: grv.base,
+		span: KeyRange{identityKey(after+1, 0), prefixEnd(identityPrefix)},
+	}
+	if err := endOf(&q.call, cl.do(ctx, &q.call, cl.c.storageName, q), "identities of commits"); err != nil {
+		return nil, err
+	}
+	return q.call.reply.(*readReply).rows, nil
 }

@@ -26,7 +26,8 @@ type Cluster struct {
 	proxy    *proxy
 	resolver *resolver
 
-	clients []*clientProcess // in the order in which they were first seen
+	clients   []*clientProcess // in the order in which they were first seen
+	throttled []string         // tags
 
 	counts  Counts
 	witness witness

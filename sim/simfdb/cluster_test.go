@@ -48,7 +48,7 @@ func TestContendedAppendsAllCount(t *testing.T) {
 	for _, name := range []string{"a", "b", "c"} {
 		l.client(name, func(h *sim.Host, cl *Client) error {
 			for done := 0; done < 50; {
-				tx := cl.Transaction(h.Context())
+				tx := cl.beginPort(h.Context())
 				v, err := tx.Get([]byte("log"))
 				if err != nil {
 					return err
@@ -97,7 +97,7 @@ func TestInjectedFaultsFire(t *testing.T) {
 			l := newLab(t, 1, Options{Faults: c.set})
 			done := false
 			l.client("client", func(h *sim.Host, cl *Client) error {
-				tx := cl.Transaction(h.Context())
+				tx := cl.beginPort(h.Context())
 				// A lost connection is followed by a fence, which is to get through.
 				h.After(100*time.Millisecond, func() {
 					if err := l.c.SetFaults(Faults{}); err != nil {
@@ -144,7 +144,7 @@ func TestFullProxyRefusesCommits(t *testing.T) {
 	l.run(0)
 	l.Net().HealAll()
 	l.client("client", func(h *sim.Host, cl *Client) error {
-		if _, err := cl.Transaction(h.Context()).ReadVersion(); err != nil {
+		if _, err := cl.beginPort(h.Context()).ReadVersion(); err != nil {
 			return err
 		}
 		l.Net().Cut("fdb-proxy", "fdb-log")

@@ -14,59 +14,95 @@ type Error struct {
 	Code int // FoundationDB's error number
 }
 
-// The error numbers that the model produces.
+// The error numbers that the model knows. It produces all of them but 1039, 1079
+// and 1223, which only count in [Error.Retryable] and OnError.
 const (
-	CodeTransactionTooOld     = 1007
-	CodeFutureVersion         = 1009
-	CodeNotCommitted          = 1020
-	CodeCommitUnknownResult   = 1021
-	CodeTransactionCancelled  = 1025
-	CodeTooManyWatches        = 1032
-	CodeAccessedUnreadable    = 1036
-	CodeProcessBehind         = 1037
-	CodeProxyMemoryLimit      = 1042
-	CodeBatchRateLimit        = 1051
-	CodeOperationCancelled    = 1101
-	CodeTagThrottled          = 1213
-	CodeInvalidOperation      = 2000
-	CodeKeyOutsideLegalRange  = 2004
-	CodeInvertedRange         = 2005
-	CodeReadVersionAlreadySet = 2010
-	CodeVersionInvalid        = 2011
-	CodeUsedDuringCommit      = 2017
-	CodeInvalidMutationType   = 2018
-	CodeNoCommitVersion       = 2020
-	CodeTransactionReadOnly   = 2021
-	CodeTransactionTooLarge   = 2101
-	CodeKeyTooLarge           = 2102
-	CodeValueTooLarge         = 2103
+	CodeTransactionTooOld        = 1007
+	CodeFutureVersion            = 1009
+	CodeNotCommitted             = 1020
+	CodeCommitUnknownResult      = 1021
+	CodeTransactionCancelled     = 1025
+	CodeTransactionTimedOut      = 1031
+	CodeTooManyWatches           = 1032
+	CodeWatchesDisabled          = 1034
+	CodeAccessedUnreadable       = 1036
+	CodeProcessBehind            = 1037
+	CodeDatabaseLocked           = 1038
+	CodeClusterVersionChanged    = 1039
+	CodeProxyMemoryLimit         = 1042
+	CodeBatchRateLimit           = 1051
+	CodeGRVProxyMemoryLimit      = 1078
+	CodeBlobGranuleFailed        = 1079
+	CodeBrokenPromise            = 1100
+	CodeOperationCancelled       = 1101
+	CodeTagThrottled             = 1213
+	CodeProxyTagThrottled        = 1223
+	CodeInvalidOperation         = 2000
+	CodeKeyOutsideLegalRange     = 2004
+	CodeInvertedRange            = 2005
+	CodeInvalidOptionValue       = 2006
+	CodeReadVersionAlreadySet    = 2010
+	CodeVersionInvalid           = 2011
+	CodeRangeLimitsInvalid       = 2012
+	CodeUsedDuringCommit         = 2017
+	CodeInvalidMutationType      = 2018
+	CodeNoCommitVersion          = 2020
+	CodeTransactionReadOnly      = 2021
+	CodeSpecifiedReadOnly        = 2023
+	CodeTransactionTooLarge      = 2101
+	CodeKeyTooLarge              = 2102
+	CodeValueTooLarge            = 2103
+	CodeTooManyTags              = 2109
+	CodeSpecialKeysCrossModules  = 2112
+	CodeSpecialKeysNoModule      = 2113
+	CodeSpecialKeysWriteDisabled = 2114
+	CodeSpecialKeysNoWriteModule = 2115
+	CodeExactModeWithoutLimits   = 2210
 )
 
+// errorTexts are FoundationDB's.
 var errorTexts = map[int]string{
-	CodeTransactionTooOld:     "Transaction is too old to perform reads or be committed",
-	CodeFutureVersion:         "Request for future version",
-	CodeNotCommitted:          "Transaction not committed due to conflict with another transaction",
-	CodeCommitUnknownResult:   "Transaction may or may not have committed",
-	CodeTransactionCancelled:  "Operation aborted because the transaction was cancelled", //nolint:misspell // FoundationDB's text
-	CodeTooManyWatches:        "Too many watches currently set",
-	CodeOperationCancelled:    "Asynchronous operation cancelled", //nolint:misspell // FoundationDB's text
-	CodeAccessedUnreadable:    "Read or wrote an unreadable key",
-	CodeProcessBehind:         "Storage process does not have recent mutations",
-	CodeProxyMemoryLimit:      "CommitProxy commit memory limit exceeded",
-	CodeBatchRateLimit:        "Batch GRV request rate limit exceeded",
-	CodeTagThrottled:          "Transaction tag is being throttled",
-	CodeInvalidOperation:      "Invalid API call",
-	CodeKeyOutsideLegalRange:  "Key outside legal range",
-	CodeInvertedRange:         "Range begin key larger than end key",
-	CodeReadVersionAlreadySet: "Transaction already has a read version set",
-	CodeVersionInvalid:        "Version not valid",
-	CodeUsedDuringCommit:      "Operation issued while a commit was outstanding",
-	CodeInvalidMutationType:   "Unrecognized atomic mutation type",
-	CodeNoCommitVersion:       "Transaction does not have a valid commit version",
-	CodeTransactionReadOnly:   "Transaction is read-only and therefore does not have a commit version",
-	CodeTransactionTooLarge:   "Transaction exceeds byte limit",
-	CodeKeyTooLarge:           "Key length exceeds limit",
-	CodeValueTooLarge:         "Value length exceeds limit",
+	CodeTransactionTooOld:        "Transaction is too old to perform reads or be committed",
+	CodeFutureVersion:            "Request for future version",
+	CodeNotCommitted:             "Transaction not committed due to conflict with another transaction",
+	CodeCommitUnknownResult:      "Transaction may or may not have committed",
+	CodeTransactionCancelled:     "Operation aborted because the transaction was cancelled", //nolint:misspell // FoundationDB's text
+	CodeTransactionTimedOut:      "Operation aborted because the transaction timed out",
+	CodeTooManyWatches:           "Too many watches currently set",
+	CodeWatchesDisabled:          "Watches cannot be set if read your writes is disabled",
+	CodeAccessedUnreadable:       "Read or wrote an unreadable key",
+	CodeProcessBehind:            "Storage process does not have recent mutations",
+	CodeDatabaseLocked:           "Database is locked",
+	CodeClusterVersionChanged:    "The protocol version of the cluster has changed",
+	CodeProxyMemoryLimit:         "CommitProxy commit memory limit exceeded",
+	CodeBatchRateLimit:           "Batch GRV request rate limit exceeded",
+	CodeGRVProxyMemoryLimit:      "GetReadVersion proxy memory limit exceeded",
+	CodeBlobGranuleFailed:        "BlobGranule request failed",
+	CodeBrokenPromise:            "Broken promise",
+	CodeOperationCancelled:       "Asynchronous operation cancelled", //nolint:misspell // FoundationDB's text
+	CodeTagThrottled:             "Transaction tag is being throttled",
+	CodeProxyTagThrottled:        "Exceeded maximum proxy tag throttling duration",
+	CodeInvalidOperation:         "Invalid API call",
+	CodeKeyOutsideLegalRange:     "Key outside legal range",
+	CodeInvertedRange:            "Range begin key larger than end key",
+	CodeInvalidOptionValue:       "Option set with an invalid value",
+	CodeReadVersionAlreadySet:    "Transaction already has a read version set",
+	CodeVersionInvalid:           "Version not valid",
+	CodeRangeLimitsInvalid:       "Range limits not valid",
+	CodeUsedDuringCommit:         "Operation issued while a commit was outstanding",
+	CodeInvalidMutationType:      "Unrecognized atomic mutation type",
+	CodeNoCommitVersion:          "Transaction does not have a valid commit version",
+	CodeTransactionReadOnly:      "Transaction is read-only and therefore does not have a commit version",
+	CodeSpecifiedReadOnly:        "Attempted to commit a transaction specified as read-only",
+	CodeTransactionTooLarge:      "Transaction exceeds byte limit",
+	CodeKeyTooLarge:              "Key length exceeds limit",
+	CodeValueTooLarge:            "Value length exceeds limit",
+	CodeTooManyTags:              "Too many tags set on transaction",
+	CodeSpecialKeysCrossModules:  "Special key space range read crosses modules. Refer to the `special_key_space_relaxed' transaction option for more details.",
+	CodeSpecialKeysNoModule:      "Special key space range read does not intersect a module. Refer to the `special_key_space_relaxed' transaction option for more details.",
+	CodeSpecialKeysWriteDisabled: "Special Key space is not allowed to write by default. Refer to the `special_key_space_enable_writes` transaction option for more details.",
+	CodeSpecialKeysNoWriteModule: "Special key space set or clear does not intersect a module",
+	CodeExactModeWithoutLimits:   "EXACT streaming mode requires limits, but none were given",
 }
 
 func (e Error) Error() string {
@@ -90,9 +126,10 @@ func (e Error) sentinel() error {
 		return store.ErrConflict
 	case CodeTransactionTooOld:
 		return store.ErrTooOld
-	case CodeFutureVersion, CodeProcessBehind, CodeProxyMemoryLimit, CodeBatchRateLimit, CodeTagThrottled:
+	case CodeFutureVersion, CodeProcessBehind, CodeDatabaseLocked, CodeProxyMemoryLimit, CodeBatchRateLimit,
+		CodeGRVProxyMemoryLimit, CodeBlobGranuleFailed, CodeTagThrottled, CodeProxyTagThrottled:
 		return store.ErrUnavailable
-	case CodeCommitUnknownResult:
+	case CodeCommitUnknownResult, CodeClusterVersionChanged, CodeTransactionTimedOut: // a commit may have been under way
 		return store.ErrCommitUnknown
 	case CodeUsedDuringCommit, CodeTransactionCancelled, CodeOperationCancelled:
 		return store.ErrUsed
@@ -105,11 +142,23 @@ func (e Error) sentinel() error {
 	}
 }
 
-// Retryable reports whether the client's own retry loop would try again after
-// the error, a doubtful commit included.
+// Retryable reports whether FoundationDB's predicate "retryable" holds: another
+// try may succeed. A doubtful commit counts.
 func (e Error) Retryable() bool {
-	return e.Code == CodeCommitUnknownResult || store.Retryable(e)
+	return e.MaybeCommitted() || store.Retryable(e) && e.Code != CodeBlobGranuleFailed
 }
 
-// MaybeCommitted reports whether the transaction may have been applied.
-func (e Error) MaybeCommitted() bool { return e.Code == CodeCommitUnknownResult }
+// MaybeCommitted reports whether FoundationDB's predicate "maybe committed" holds:
+// the transaction may have been applied.
+func (e Error) MaybeCommitted() bool {
+	return e.Code == CodeCommitUnknownResult || e.Code == CodeClusterVersionChanged
+}
+
+// RetryableNotCommitted reports whether FoundationDB's predicate of that name
+// holds: nothing was applied, and another try may succeed.
+func (e Error) RetryableNotCommitted() bool { return e.Retryable() && !e.MaybeCommitted() }
+
+// retriedByOnError reports whether OnError begins a new try after the error.
+func (e Error) retriedByOnError() bool {
+	return e.Code == CodeCommitUnknownResult || store.Retryable(e)
+}

@@ -11,6 +11,10 @@ import (
 // firstSystemKey is where the keys begin that an application may not touch.
 const firstSystemKey = "\xff"
 
+// firstSpecialKey is where the keys begin that are no data, but the client's own
+// answers.
+const firstSpecialKey = "\xff\xff"
+
 // KeyRange is the keys k with Begin <= k < End.
 type KeyRange struct {
 	Begin, End string
@@ -27,6 +31,12 @@ func keyAfter(key string) string { return key + "\x00" }
 
 func (r KeyRange) empty() bool              { return r.Begin >= r.End }
 func (r KeyRange) contains(key string) bool { return r.Begin <= key && key < r.End }
+
+// single reports whether the range holds one key.
+func (r KeyRange) single() bool {
+	n := len(r.Begin)
+	return len(r.End) == n+1 && r.End[:n] == r.Begin && r.End[n] == 0
+}
 
 // rangeSet is a set of keys kept as sorted ranges that neither overlap nor
 // touch. The zero value is the empty set.

@@ -19,6 +19,7 @@ type logDisk struct {
 	end        Version
 	endAt      time.Duration // the last entry's at
 	popped     Version
+	locked     bool // the database is, at end
 
 	// unsynced are entries on their way to the disk, chained behind end. When
 	// the process crashes, some of the first of them have made it.
@@ -30,6 +31,9 @@ type logDisk struct {
 func (d *logDisk) append(e *logEntry) {
 	d.entries = append(d.entries, e)
 	d.end, d.endAt = e.version, e.at
+	if e.lock != lockUnchanged {
+		d.locked = e.lock == lockTaken
+	}
 }
 
 // settle decides, after a crash, how many unsynced entries are on the disk.
@@ -108,7 +112,7 @@ func (l *logServer) lock(from *sim.Port, m *lockRequest) {
 		d.generation++
 	}
 	l.serving = d.generation
-	l.port.Send(from, &lockReply{m.attempt, d.generation, point{d.end, d.endAt}, l.h.Process().Life()})
+	l.port.Send(from, &lockReply{m.attempt, d.generation, point{d.end, d.endAt}, l.h.Process().Life(), d.locked})
 }
 
 // push accepts the next entry of the chain.

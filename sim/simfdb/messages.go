@@ -13,8 +13,10 @@ import (
 
 // grvRequest asks the proxy for a read version.
 type grvRequest struct {
-	call call
-	id   requestID
+	call     call
+	id       requestID
+	priority priority
+	tags     []string
 }
 
 type grvReply struct {
@@ -22,10 +24,12 @@ type grvReply struct {
 	code       int // 0 or an error number
 	version    Version
 	base       Version // the last commit at or before version: nothing changed since
+	locked     bool    // the database is
 	generation generation
 }
 
-// readRequest asks the storage server for keys or, if keys is nil, for a range.
+// readRequest asks the storage server for keys or, if keys is nil, for a range: its
+// rows or, if measured is above 0, its size.
 type readRequest struct {
 	call    call
 	id      requestID
@@ -38,6 +42,8 @@ type readRequest struct {
 	bytes   int
 	reverse bool
 
+	measured int // bytes between two of the keys that the answer names
+
 	roomForKeys [2]string
 }
 
@@ -48,6 +54,8 @@ type readReply struct {
 	found   []bool
 	rows    []row
 	more    bool
+	bytes   int      // of the range that was measured
+	points  []string // that divide it
 
 	roomForValues [2]row
 	roomForFound  [2]bool
@@ -63,6 +71,11 @@ type commitRequest struct {
 	reads       []KeyRange
 	writes      []KeyRange
 	mutations   []mutation
+	stampedKeys bool       // that there may be some among mutations
+	lockAware   bool       // it may commit although the database is locked
+	lock        lockChange // of the database
+	report      bool       // which reads conflict
+	idempotency string     // the identity that the log is to remember; "": none
 }
 
 // connectionLost stands in a commitReply for the end of the connection: the
@@ -75,6 +88,8 @@ type commitReply struct {
 	version    Version
 	order      uint16
 	generation generation
+
+	conflicting []KeyRange // reads that made it fail, if asked for
 }
 
 // pingRequest asks the proxy whether it still works on commits; the reply lists
@@ -121,6 +136,7 @@ const (
 	verdictCommit verdict = iota
 	verdictConflict
 	verdictTooOld
+	verdictLocked
 )
 
 type resolveReply struct {
@@ -128,6 +144,8 @@ type resolveReply struct {
 	version    Version
 	verdicts   []verdict
 	room       [8]verdict // for the verdicts of most batches
+
+	conflicting map[*commitRequest][]KeyRange // of those that ask for it; nil: none
 }
 
 // logEntry is a batch as the log keeps it and the storage server applies it.
@@ -138,6 +156,7 @@ type logEntry struct {
 	at         time.Duration // true time at which the version was assigned
 	skipped    Version       // versions that a recovery jumped over
 	mutations  []mutation
+	lock       lockChange // of the database, by one of the transactions
 }
 
 // logAck says that the log is durable up to version.
@@ -162,11 +181,13 @@ type lockReply struct {
 	generation generation
 	end        point  // of the last entry in the log
 	life       uint64 // of the log's process
+	locked     bool   // the database is, at the end
 }
 
 type resolverInit struct {
 	generation generation
 	version    Version // the generation's first; reads below it are too old
+	locked     bool    // the database is
 }
 
 type resolverReady struct {

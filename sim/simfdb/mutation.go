@@ -11,23 +11,23 @@ import (
 // MutationType is an operation on a key, by its number in FoundationDB.
 type MutationType uint8
 
-// The mutation types. Those from Add on are the ones that Atomic accepts.
+// The mutation types. Those from Add on are the ones that [Transaction.Atomic] accepts.
 const (
 	mutationSet        MutationType = 0
 	mutationClearRange MutationType = 1
 
-	Add                  MutationType = 2
-	BitAnd               MutationType = 6
-	BitOr                MutationType = 7
-	BitXor               MutationType = 8
-	AppendIfFits         MutationType = 9
-	Max                  MutationType = 12
-	Min                  MutationType = 13
-	SetVersionstampedKey MutationType = 14
-	SetVersionstampedVal MutationType = 15
-	ByteMin              MutationType = 16
-	ByteMax              MutationType = 17
-	CompareAndClear      MutationType = 20
+	Add                    MutationType = 2
+	BitAnd                 MutationType = 6
+	BitOr                  MutationType = 7
+	BitXor                 MutationType = 8
+	AppendIfFits           MutationType = 9
+	Max                    MutationType = 12
+	Min                    MutationType = 13
+	SetVersionstampedKey   MutationType = 14
+	SetVersionstampedValue MutationType = 15
+	ByteMin                MutationType = 16
+	ByteMax                MutationType = 17
+	CompareAndClear        MutationType = 20
 )
 
 // mutation is one change as it travels to the log.
@@ -50,7 +50,13 @@ const (
 	kvOverhead       = 24 // per row in a range read's byte limit
 )
 
-func (m mutation) size() int { return mutationOverhead + len(m.key) + len(m.param) }
+func (m mutation) size() int {
+	n := mutationOverhead + len(m.key) + len(m.param)
+	if m.kind == SetVersionstampedKey || m.kind == SetVersionstampedValue {
+		n += stampSuffix
+	}
+	return n
+}
 
 // size is the size of a conflict range.
 func (r KeyRange) size() int { return rangeOverhead + len(r.Begin) + len(r.End) }
@@ -79,13 +85,18 @@ func (m mutation) stamped(v Version, order uint16) mutation {
 		return s[:m.offset] + string(stamp[:]) + s[m.offset+len(stamp):]
 	}
 	switch m.kind {
-	case SetVersionstampedVal:
+	case SetVersionstampedValue:
 		return mutation{kind: mutationSet, key: m.key, param: put(m.param)}
 	case SetVersionstampedKey:
 		return mutation{kind: mutationSet, key: put(m.key), param: m.param}
 	default:
 		return m
 	}
+}
+
+// parameter returns the value of a versionstamped set as it was given.
+func (m mutation) parameter() string {
+	return m.param + string(binary.LittleEndian.AppendUint32(nil, uint32(m.offset)))
 }
 
 // atomic reports whether the type is an atomic operation that reads the value
@@ -179,10 +190,11 @@ func littleEndianLess(a, b string) bool {
 	return false
 }
 
-// stampRange returns the keys that a versionstamped key may become.
-func (m mutation) stampRange() KeyRange {
-	fill := func(b string) string {
-		return m.key[:m.offset] + strings.Repeat(b, store.StampBytes) + m.key[m.offset+store.StampBytes:]
-	}
-	return KeyRange{Begin: fill("\x00"), End: keyAfter(fill("\xff"))}
+// stampRange returns the keys below limit that a versionstamped key may become,
+// when the transaction reads at version from, or at one that is not known yet.
+func (m mutation) stampRange(from Version, limit string) KeyRange {
+	first := stampBytes(max(from, 0), 0)
+	begin := m.key[:m.offset] + string(first[:]) + m.key[m.offset+store.StampBytes:]
+	end := m.key[:m.offset] + strings.Repeat("\xff", store.StampBytes) + m.key[m.offset+store.StampBytes:]
+	return KeyRange{Begin: begin, End: min(keyAfter(end), limit)}
 }

@@ -43,6 +43,14 @@ type Options struct {
 	// Default: 5 s.
 	Keepalive time.Duration
 
+	// ReadVersionBatch is how long a client gathers transactions that ask for a
+	// read version, to ask once for them all. 0 to 100 ms; 0: each asks for itself.
+	ReadVersionBatch time.Duration
+	// ReadVersionRate bounds the read versions given out per second to transactions
+	// of default priority; more have to wait, and those of priority batch get 1051.
+	// 0 to 1,000,000; 0: no bound.
+	ReadVersionRate int
+
 	// Faults are the faults that no crash or cut brings about; see
 	// [Cluster.SetFaults].
 	Faults Faults
@@ -128,6 +136,8 @@ func (o Options) Validate() error {
 	check(o.RecoveryMin >= 0 && o.RecoveryMin <= o.RecoveryMax, "RecoveryMin is %v, must be 0 to RecoveryMax (%v)", o.RecoveryMin, o.RecoveryMax)
 	check(o.FailureTimeout > 0, "FailureTimeout is %v, must be above 0", o.FailureTimeout)
 	check(o.Keepalive > 0, "Keepalive is %v, must be above 0", o.Keepalive)
+	check(o.ReadVersionBatch >= 0 && o.ReadVersionBatch <= 100*time.Millisecond, "ReadVersionBatch is %v, must be 0 to 100ms", o.ReadVersionBatch)
+	check(o.ReadVersionRate >= 0 && o.ReadVersionRate <= 1_000_000, "ReadVersionRate is %d, must be 0 to 1,000,000", o.ReadVersionRate)
 	errs = append(errs, o.Faults.Validate())
 	return errors.Join(errs...)
 }

@@ -73,7 +73,7 @@ func atomicCase(ctx context.Context, cl *Client, kind MutationType, stored, oper
 		}
 	}
 	key := []byte("k")
-	tx := cl.Transaction(ctx)
+	tx := cl.beginPort(ctx)
 	tx.Clear(key)
 	if stored != "missing" {
 		tx.Set(key, value(stored))
@@ -81,7 +81,7 @@ func atomicCase(ctx context.Context, cl *Client, kind MutationType, stored, oper
 	if err := tx.Commit(); err != nil {
 		return err
 	}
-	tx = cl.Transaction(ctx)
+	tx = cl.beginPort(ctx)
 	tx.Atomic(kind, key, value(operand))
 	own, err := tx.Get(key)
 	if err != nil {
@@ -90,7 +90,7 @@ func atomicCase(ctx context.Context, cl *Client, kind MutationType, stored, oper
 	if err = tx.Commit(); err != nil {
 		return err
 	}
-	after, err := cl.Transaction(ctx).Get(key)
+	after, err := cl.beginPort(ctx).Get(key)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func TestRangeAnswersAreBoundedByBytes(t *testing.T) {
 	l := newLab(t, 1, Options{})
 	l.client("client", func(h *sim.Host, cl *Client) error {
 		for part := range 5 {
-			tx := cl.Transaction(h.Context())
+			tx := cl.beginPort(h.Context())
 			for i := range 1000 {
 				tx.Set(fmt.Appendf(nil, "r/%08d/abcd", part*1000+i), make([]byte, 100))
 			}
@@ -113,7 +113,7 @@ func TestRangeAnswersAreBoundedByBytes(t *testing.T) {
 			}
 		}
 		for _, reverse := range []bool{false, true} {
-			tx := cl.Transaction(h.Context())
+			tx := cl.beginPort(h.Context())
 			begin, end := []byte("r/"), []byte("r0")
 			var calls []int
 			for more := true; more; {
@@ -137,7 +137,7 @@ func TestRangeAnswersAreBoundedByBytes(t *testing.T) {
 			limit, rows int
 			more        bool
 		}{{0, 10, false}, {9, 9, true}, {10, 10, true}, {11, 10, false}} {
-			tx := cl.Transaction(h.Context())
+			tx := cl.beginPort(h.Context())
 			rows, more, err := tx.GetRange([]byte("r/00000000"), []byte("r/00000010"), store.RangeOptions{Limit: c.limit})
 			if err != nil || len(rows) != c.rows || more != c.more {
 				t.Errorf("limit %d of 10 rows: %d rows, more %v, %v", c.limit, len(rows), more, err)
@@ -149,8 +149,8 @@ func TestRangeAnswersAreBoundedByBytes(t *testing.T) {
 }
 
 // write commits a blind write.
-func write(ctx context.Context, cl *Client, key string) (*Transaction, error) {
-	tx := cl.Transaction(ctx)
+func write(ctx context.Context, cl *Client, key string) (*portTransaction, error) {
+	tx := cl.beginPort(ctx)
 	tx.Set([]byte(key), []byte("x"))
 	return tx, tx.Commit()
 }
@@ -168,12 +168,12 @@ func TestConcurrentBlindWritesShareVersionsAndNotStamps(t *testing.T) {
 						l.Fail("writer", err)
 						return
 					}
-					stamp, err := tx.Versionstamp()
-					if err != nil || stamps[stamp] {
-						l.Fail("stamp", fmt.Errorf("%x a second time, or %w", stamp, err))
+					stamp := stampBytes(tx.life.committed, tx.order)
+					if stamps[stamp] {
+						l.Fail("stamp", fmt.Errorf("%x a second time", stamp))
 					}
 					stamps[stamp] = true
-					versions[tx.CommittedVersion()]++
+					versions[tx.life.committed]++
 				}
 			})
 		}
@@ -197,7 +197,7 @@ func TestOfTwoConflictingCommitsOneWins(t *testing.T) {
 	won := 0
 	l.client("client", func(h *sim.Host, cl *Client) error {
 		for range 300 {
-			pair := [2]*Transaction{cl.Transaction(h.Context()), cl.Transaction(h.Context())}
+			pair := [2]*portTransaction{cl.beginPort(h.Context()), cl.beginPort(h.Context())}
 			done := [2]interface {
 				Set()
 				Wait(context.Context) error
@@ -245,7 +245,7 @@ func TestReadVersionIsCausalAcrossClients(t *testing.T) {
 			}
 			seen := h.NewEvent()
 			other.Go("reader", func(ctx context.Context) {
-				rv, err := b.Transaction(ctx).ReadVersion()
+				rv, err := b.beginPort(ctx).ReadVersion()
 				if err != nil || rv != tx.Committed() {
 					l.Fail("causality", fmt.Errorf("read version %d after commit %d: %w", rv, tx.Committed(), err))
 				}
@@ -274,10 +274,10 @@ func TestSequentialCommitsHaveDistinctVersions(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if d := tx.CommittedVersion() - last; d < 500 {
+			if d := tx.life.committed - last; d < 500 {
 				t.Errorf("two commits in a row are %d versions apart", d)
 			}
-			last = tx.CommittedVersion()
+			last = tx.life.committed
 			n++
 		}
 		return nil
@@ -296,7 +296,7 @@ func TestCancelDuringCommitDoesNotUndoIt(t *testing.T) {
 	l.client("client", func(h *sim.Host, cl *Client) error {
 		for i := range 200 {
 			key := fmt.Sprint("k", i)
-			tx := cl.Transaction(h.Context())
+			tx := cl.beginPort(h.Context())
 			tx.Set([]byte(key), []byte("x"))
 			if _, err := tx.ReadVersion(); err != nil { // so that Commit sends at once
 				return err
@@ -313,7 +313,7 @@ func TestCancelDuringCommitDoesNotUndoIt(t *testing.T) {
 			if err := h.Sleep(h.Context(), 100*time.Millisecond); err != nil {
 				return err
 			}
-			if v, err := cl.Transaction(h.Context()).Get([]byte(key)); err != nil || v == nil {
+			if v, err := cl.beginPort(h.Context()).Get([]byte(key)); err != nil || v == nil {
 				t.Errorf("%s was not applied (%v)", key, err)
 			}
 		}
@@ -333,7 +333,7 @@ func TestTimeoutDuringCommitMayApplyItLater(t *testing.T) {
 	l.client("client", func(h *sim.Host, cl *Client) error {
 		ctx, cancel := h.WithTimeout(h.Context(), 100*time.Millisecond)
 		defer cancel()
-		tx := cl.Transaction(ctx)
+		tx := cl.beginPort(ctx)
 		tx.Set([]byte("k"), []byte("x"))
 		if _, err := tx.ReadVersion(); err != nil {
 			return err
@@ -411,7 +411,7 @@ func TestLostConnectionIsFenced(t *testing.T) {
 }
 
 func loseConnection(l *lab, h *sim.Host, cl *Client, lose func(l *lab)) error {
-	tx := cl.Transaction(h.Context())
+	tx := cl.beginPort(h.Context())
 	tx.Set([]byte("k"), []byte("x"))
 	if _, err := tx.ReadVersion(); err != nil {
 		return err
@@ -420,7 +420,7 @@ func loseConnection(l *lab, h *sim.Host, cl *Client, lose func(l *lab)) error {
 	if err := tx.Commit(); err != nil && !errors.Is(err, Error{CodeCommitUnknownResult}) {
 		return fmt.Errorf("commit: %w", err)
 	}
-	told, err := cl.Transaction(h.Context()).Get([]byte("k"))
+	told, err := cl.beginPort(h.Context()).Get([]byte("k"))
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,9 @@ type proxy struct {
 	clock       Version       // versions count on from here …
 	clockAt     time.Duration // … since this true time
 
+	databaseLocked bool     // at committed
+	gate           readGate // of read versions
+
 	waiting  []*commitRequest // for the next batch
 	flushing bool             // a timer for it runs
 	batches  []*batch         // in flight, by version
@@ -54,7 +57,10 @@ type batch struct {
 	resolve  resolveRequest
 	at       time.Duration
 	verdicts []verdict // nil until the resolver has answered
-	entry    *logEntry // nil until then
+
+	conflicting map[*commitRequest][]KeyRange // of those that ask for it
+
+	entry *logEntry // nil until then
 }
 
 func (c *Cluster) startProxy(h *sim.Host) {
@@ -101,22 +107,34 @@ func (p *proxy) readVersion(from *sim.Port, r *grvRequest) {
 		return
 	}
 	f, counts := &p.c.o.Faults, &p.c.counts.Faults
-	reply := &grvReply{request: r, generation: p.recovery.generation}
 	switch {
-	case p.c.fires(f.TagThrottled, "TagThrottled", from, r.id, &counts.TagThrottled):
-		reply.code = CodeTagThrottled
+	case p.c.throttles(r.tags),
+		p.c.fires(f.TagThrottled, "TagThrottled", from, r.id, &counts.TagThrottled):
+		p.refuseVersion(from, r, CodeTagThrottled)
 	case p.c.fires(f.BatchRateLimit, "BatchRateLimit", from, r.id, &counts.BatchRateLimit):
-		reply.code = CodeBatchRateLimit
+		p.refuseVersion(from, r, CodeBatchRateLimit)
+	case p.c.o.ReadVersionRate > 0 && r.priority != prioritySystemImmediate:
+		p.admit(from, r)
 	default:
-		reply.base = p.committed
-		reply.version = p.committed
-		if len(p.batches) == 0 {
-			// Idle: the empty batches that were due since have been committed.
-			reply.version = max(p.committed, idleVersion(p.committed, p.committedAt, p.c.world.Now()))
-			p.assigned = max(p.assigned, reply.version)
-		}
-		p.c.witness.gaveReadVersion(reply.version)
+		p.giveVersion(from, r)
 	}
+}
+
+func (p *proxy) refuseVersion(from *sim.Port, r *grvRequest, code int) {
+	p.port.Send(from, &grvReply{request: r, generation: p.recovery.generation, code: code})
+}
+
+func (p *proxy) giveVersion(from *sim.Port, r *grvRequest) {
+	reply := &grvReply{
+		request: r, generation: p.recovery.generation, locked: p.databaseLocked,
+		base: p.committed, version: p.committed,
+	}
+	if len(p.batches) == 0 {
+		// Idle: the empty batches that were due since have been committed.
+		reply.version = max(p.committed, idleVersion(p.committed, p.committedAt, p.c.world.Now()))
+		p.assigned = max(p.assigned, reply.version)
+	}
+	p.c.witness.gaveReadVersion(reply.version)
 	p.port.Send(from, reply)
 }
 
@@ -211,7 +229,7 @@ func (p *proxy) resolved(r *resolveReply) {
 			continue
 		}
 		if b.verdicts == nil {
-			b.verdicts = r.verdicts
+			b.verdicts, b.conflicting = r.verdicts, r.conflicting
 			b.entry = b.logEntry()
 			p.h.SendTo(p.port, p.c.logName, portName, b.entry)
 		}
@@ -227,6 +245,9 @@ func (b *batch) logEntry() *logEntry {
 	for i, r := range b.resolve.commits {
 		if b.verdicts[i] == verdictCommit {
 			n += len(r.mutations)
+			if r.idempotency != "" {
+				n++
+			}
 		}
 	}
 	if n == 0 {
@@ -239,6 +260,12 @@ func (b *batch) logEntry() *logEntry {
 		}
 		for _, m := range r.mutations {
 			e.mutations = append(e.mutations, m.stamped(e.version, uint16(i)))
+		}
+		if r.lock != lockUnchanged {
+			e.lock = r.lock
+		}
+		if r.idempotency != "" {
+			e.addIdentity(r.idempotency, uint16(i))
 		}
 	}
 	return e
@@ -258,6 +285,9 @@ func (p *proxy) logged(a *logAck) {
 		p.batches = slices.Delete(p.batches, 0, 1)
 		p.inFlight -= len(b.resolve.commits)
 		p.committed, p.committedAt = b.resolve.version, b.at
+		if b.entry.lock != lockUnchanged {
+			p.databaseLocked = b.entry.lock == lockTaken
+		}
 		for i, r := range b.resolve.commits {
 			p.finish(b, i, r)
 		}
@@ -269,10 +299,14 @@ func (p *proxy) finish(b *batch, order int, r *commitRequest) {
 	switch b.verdicts[order] {
 	case verdictConflict:
 		counts.Conflicts++
-		p.answer(r, CodeNotCommitted, 0, 0)
+		p.port.Send(r.from, &commitReply{
+			request: r, code: CodeNotCommitted, generation: p.recovery.generation, conflicting: b.conflicting[r],
+		})
 	case verdictTooOld:
 		counts.TooOld++
 		p.answer(r, CodeTransactionTooOld, 0, 0)
+	case verdictLocked:
+		p.answer(r, CodeDatabaseLocked, 0, 0)
 	default:
 		if p.c.fires(p.c.o.Faults.ReplyLost, "ReplyLost", r.from, r.id, &counts.Faults.ReplyLost) {
 			p.answer(r, connectionLost, 0, 0)

@@ -422,14 +422,16 @@ func TestIdleVersionMovesInSteps(t *testing.T) {
 func TestClearMakesStampedKeysReadable(t *testing.T) {
 	var w writeMap
 	m := mutation{kind: SetVersionstampedKey, key: "vs/0123456789", offset: 3}
-	w.writeStampedKey(m)
+	w.writeStampedKey(m, m.stampRange(invalidVersion, firstSystemKey))
 	r := KeyRange{"vs/", "vs0"}
-	if w.readable(r) {
-		t.Error("readable before the commit")
+	for _, reverse := range []bool{false, true} {
+		if part, ok := w.readableStretch(r, reverse); part.contains(m.key) {
+			t.Errorf("readable before the commit: %v %v", part, ok)
+		}
 	}
 	w.clear(r)
-	if !w.readable(r) || len(w.mutations()) != 2 {
-		t.Errorf("after a clear: readable %v, mutations %v", w.readable(r), w.mutations())
+	if part, ok := w.readableStretch(r, false); !ok || part != r || len(w.mutations()) != 2 {
+		t.Errorf("after a clear: readable %v, mutations %v", part, w.mutations())
 	}
 }
 

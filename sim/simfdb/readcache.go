@@ -74,6 +74,37 @@ func (c *readCache) upTo(r KeyRange) (stretch KeyRange, rows []row, known bool) 
 	return stretch, rowsIn(k.rows, stretch), true
 }
 
+// reach extends stretch, which is unknown, to the end of the last unknown stretch
+// of r that lies behind it with nothing between them but single known keys.
+func (c *readCache) reach(stretch, r KeyRange) KeyRange {
+	for i := c.after(stretch.End); stretch.End < r.End && i < len(c.known) && c.known[i].single(); i++ {
+		end := r.End
+		if i+1 < len(c.known) {
+			end = min(end, c.known[i+1].Begin)
+		}
+		if end <= c.known[i].End {
+			break
+		}
+		stretch.End = end
+	}
+	return stretch
+}
+
+// reachBack is reach towards the beginning of r.
+func (c *readCache) reachBack(stretch, r KeyRange) KeyRange {
+	for i := c.after(stretch.Begin) - 1; r.Begin < stretch.Begin && i >= 0 && c.known[i].single(); i-- {
+		begin := r.Begin
+		if i > 0 {
+			begin = max(begin, c.known[i-1].End)
+		}
+		if begin >= c.known[i].Begin {
+			break
+		}
+		stretch.Begin = begin
+	}
+	return stretch
+}
+
 // learn records all stored rows of r.
 func (c *readCache) learn(r KeyRange, rows []row) {
 	if r.empty() {

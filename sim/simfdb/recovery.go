@@ -62,7 +62,7 @@ func (p *proxy) resendRecovery() {
 	case locking:
 		p.h.SendTo(p.port, p.c.logName, portName, &lockRequest{r.attempt})
 	case initializing:
-		p.h.SendTo(p.port, p.c.resolverName, portName, &resolverInit{r.generation, r.first.version})
+		p.h.SendTo(p.port, p.c.resolverName, portName, &resolverInit{r.generation, r.first.version, p.databaseLocked})
 	case opening:
 		p.h.SendTo(p.port, p.c.logName, portName, r.first)
 	case electing, serving:
@@ -78,6 +78,7 @@ func (p *proxy) locked(l *lockReply) {
 	r.phase = electing
 	r.generation = l.generation
 	r.logLife = l.life
+	p.databaseLocked = l.locked
 	// The old generation gave out no version above the one that it would be at by
 	// now: those above the log's end to readers, when it was idle.
 	reached := l.end.version + versionsIn(p.c.world.Now()-l.end.at)

@@ -23,12 +23,12 @@ func TestRecoveryAfterLongIdlenessReusesNoVersion(t *testing.T) {
 		if err := h.Sleep(h.Context(), 250*time.Second); err != nil {
 			return err
 		}
-		before, err := cl.Transaction(h.Context()).ReadVersion()
+		before, err := cl.beginPort(h.Context()).ReadVersion()
 		if err != nil {
 			return err
 		}
 		l.Lookup("fdb-proxy").Restart()
-		after, err := cl.Transaction(h.Context()).ReadVersion()
+		after, err := cl.beginPort(h.Context()).ReadVersion()
 		if err != nil {
 			return err
 		}
@@ -70,7 +70,7 @@ func expectReadVersion(h *sim.Host, cl *Client, want store.Version) error {
 		if err := h.Sleep(h.Context(), 100*time.Millisecond); err != nil {
 			return err
 		}
-		rv, err := cl.Transaction(h.Context()).ReadVersion()
+		rv, err := cl.beginPort(h.Context()).ReadVersion()
 		if err != nil {
 			return err
 		}
@@ -124,7 +124,7 @@ func TestRequestOfAnEndedGenerationIsNotJudged(t *testing.T) {
 			return err
 		}
 		l.Lookup("fdb-proxy").Restart()
-		if _, err := cl.Transaction(h.Context()).ReadVersion(); err != nil {
+		if _, err := cl.beginPort(h.Context()).ReadVersion(); err != nil {
 			return err
 		}
 		lost := l.c.Counts().ConnectionLost
@@ -146,7 +146,7 @@ func TestRestartedResolverIsNotTrusted(t *testing.T) {
 	l := newLab(t, 1, Options{})
 	refused := false
 	l.client("client", func(h *sim.Host, cl *Client) error {
-		stale := cl.Transaction(h.Context())
+		stale := cl.beginPort(h.Context())
 		if _, err := stale.Get([]byte("k")); err != nil {
 			return err
 		}
@@ -158,7 +158,7 @@ func TestRestartedResolverIsNotTrusted(t *testing.T) {
 		l.Net().Cut("fdb-resolver", "fdb-proxy") // the resolver's hello is lost
 		l.Lookup("fdb-resolver").Restart()
 		l.After(10*time.Millisecond, "again", func() {
-			p.h.SendTo(p.port, "fdb-resolver", portName, &resolverInit{p.recovery.generation, p.recovery.first.version})
+			p.h.SendTo(p.port, "fdb-resolver", portName, &resolverInit{p.recovery.generation, p.recovery.first.version, false})
 		})
 		l.After(20*time.Millisecond, "heal", l.Net().HealAll)
 		if err := h.Sleep(h.Context(), 50*time.Millisecond); err != nil {
@@ -193,10 +193,8 @@ func TestConflictWindowBoundary(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			tx := cl.Transaction(h.Context())
-			if err := tx.SetReadVersion(c.rv(first.CommittedVersion())); err != nil {
-				return err
-			}
+			tx := cl.beginPort(h.Context())
+			tx.SetReadVersion(int64(c.rv(first.life.committed)))
 			tx.AddReadConflict([]byte("k"), []byte("k\x00"))
 			tx.Set([]byte("other"), nil)
 			if err := tx.Commit(); !errors.Is(err, c.want) {
@@ -219,7 +217,7 @@ func TestWatchWaitsForItsVersion(t *testing.T) {
 	l.Net().SetLink("fdb-log", "fdb-storage", sim.Link{LatencyMin: 300 * time.Millisecond, LatencyMax: 300 * time.Millisecond})
 	fired := 0
 	l.client("client", func(h *sim.Host, cl *Client) error {
-		tx := cl.Transaction(h.Context())
+		tx := cl.beginPort(h.Context())
 		tx.Set([]byte("w"), []byte("B"))
 		w, err := tx.Watch([]byte("w"))
 		if err != nil {
@@ -252,14 +250,14 @@ func TestWatchMayMissAnUndoneChange(t *testing.T) {
 	done := false
 	l.client("client", func(h *sim.Host, cl *Client) error {
 		set := func(v string) error {
-			tx := cl.Transaction(h.Context())
+			tx := cl.beginPort(h.Context())
 			tx.Set([]byte("w"), []byte(v))
 			return tx.Commit()
 		}
 		if err := set("A"); err != nil {
 			return err
 		}
-		tx := cl.Transaction(h.Context())
+		tx := cl.beginPort(h.Context())
 		w, err := tx.Watch([]byte("w"))
 		if err != nil {
 			return err

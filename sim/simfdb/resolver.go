@@ -24,6 +24,7 @@ type resolver struct {
 	first      Version
 	last       Version // of the last batch resolved
 	window     conflictWindow
+	locked     bool                        // the database is, at last
 	early      map[Version]*resolveRequest // by the version before them
 	answers    []*resolveReply             // that the proxy may not have got, by version
 }
@@ -51,7 +52,7 @@ func (r *resolver) init(from *sim.Port, m *resolverInit) {
 		return
 	}
 	if m.generation > r.generation {
-		*r = resolver{c: r.c, h: r.h, port: r.port, generation: m.generation, first: m.version, last: m.version}
+		*r = resolver{c: r.c, h: r.h, port: r.port, generation: m.generation, first: m.version, last: m.version, locked: m.locked}
 		r.window.forget(m.version)
 		r.early = map[Version]*resolveRequest{}
 	}
@@ -88,13 +89,17 @@ func (r *resolver) resolve(from *sim.Port, m *resolveRequest) {
 	r.window.forget(m.version - windowVersions)
 	reply := &resolveReply{generation: r.generation, version: m.version}
 	reply.verdicts = reply.room[:0]
-	for _, t := range m.commits {
+	for i, t := range m.commits {
 		v := r.judge(t)
 		reply.verdicts = append(reply.verdicts, v)
-		if v == verdictCommit {
-			for _, w := range t.writes {
-				r.window.write(w, m.version)
+		switch {
+		case v == verdictCommit:
+			r.record(t, m.version, uint16(i))
+		case v == verdictConflict && t.report:
+			if reply.conflicting == nil {
+				reply.conflicting = map[*commitRequest][]KeyRange{}
 			}
+			reply.conflicting[t] = r.conflicting(t)
 		}
 	}
 	done := 0
@@ -105,6 +110,34 @@ func (r *resolver) resolve(from *sim.Port, m *resolveRequest) {
 	r.port.Send(from, reply)
 }
 
+// record notes what a transaction writes that may commit.
+func (r *resolver) record(t *commitRequest, v Version, order uint16) {
+	for _, w := range t.writes {
+		r.window.write(w, v)
+	}
+	if t.stampedKeys {
+		for _, c := range t.mutations {
+			if c.kind == SetVersionstampedKey {
+				r.window.write(singleKey(c.stamped(v, order).key), v)
+			}
+		}
+	}
+	if t.lock != lockUnchanged {
+		r.locked = t.lock == lockTaken
+	}
+}
+
+// conflicting returns the reads of a transaction that conflict.
+func (r *resolver) conflicting(t *commitRequest) []KeyRange {
+	var found []KeyRange
+	for _, q := range t.reads {
+		if r.window.conflicts(q, t.readVersion) {
+			found = append(found, q)
+		}
+	}
+	return found
+}
+
 func (r *resolver) judge(t *commitRequest) verdict {
 	if t.readVersion < r.window.oldest && len(t.reads) > 0 {
 		return verdictTooOld
@@ -113,6 +146,9 @@ func (r *resolver) judge(t *commitRequest) verdict {
 		if r.window.conflicts(q, t.readVersion) {
 			return verdictConflict
 		}
+	}
+	if r.locked && !t.lockAware {
+		return verdictLocked
 	}
 	return verdictCommit
 }

@@ -238,6 +238,8 @@ func (s *storageServer) serve(from *sim.Port, r *readRequest) {
 	switch {
 	case r.version < d.oldest(s.c.world.Now()):
 		reply.code = CodeTransactionTooOld
+	case r.measured > 0:
+		reply.bytes, reply.points = d.data.measure(r.span, r.version, r.measured)
 	case r.keys == nil:
 		reply.rows, reply.more = d.data.scan(r.span, r.version, r.limit, r.bytes, r.reverse)
 	default:

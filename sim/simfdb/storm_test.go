@@ -161,7 +161,7 @@ func (s *storm) work(h *sim.Host, cl *Client) error {
 func (s *storm) attempt(h *sim.Host, cl *Client, a *attempted) error {
 	ctx, cancel := h.WithTimeout(h.Context(), time.Duration(1+h.Rand().Int64N(int64(10*time.Second))))
 	defer cancel()
-	tx := cl.Transaction(ctx)
+	tx := cl.beginPort(ctx)
 	defer tx.Cancel()
 	hot, err := tx.Get([]byte("hot"))
 	if err != nil {

@@ -4,38 +4,68 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
+	"github.com/kelpie-registry/kelpie/clock"
 	"github.com/kelpie-registry/kelpie/store"
 )
 
-// Transaction is a transaction of the client library. It implements store.Txn;
-// its other methods are FoundationDB's own.
+// Transaction is a transaction of the client library, in the vocabulary of the
+// official Go binding: reads and commits return futures, and an error of a
+// mutation or an option fails the next call that has an error to return.
 //
-// Reads see the transaction's writes (writeMap) and are not repeated for what
-// has been read before (readCache). A mutation that is refused makes every
-// later read, and the commit, fail with its error.
+// A Transaction has one life after the other: OnError and Reset end the present
+// one and begin the next. It must be used from tasks of its client's process.
 type Transaction struct {
-	client *Client
-	ctx    context.Context
+	*life
+	first life
 
-	state    transactionState
-	deferred error // of a mutation; nil when none was refused
+	created   time.Duration // on the process's clock: when it was made or last Reset
+	retries   int64         // calls of OnError since then
+	backoff   time.Duration // that the next delay of OnError is drawn below
+	committed Version       // invalidVersion: none yet
+	kept      keptOptions
+}
 
-	readVersion Version // invalidVersion: not known yet
-	base        Version // the last commit at or before readVersion
-	cache       readCache
-	writes      writeMap
-	reads       rangeSet // read conflict ranges
-	written     rangeSet // write conflict ranges
-	hidden      bool     // the next write adds no write conflict range
-	approximate int      // size in bytes, each call counted for itself
+// life is what a transaction forgets at OnError and Reset. Calls that are under
+// way when its life ends still work on it.
+//
+// Reads see the life's writes (writeMap) and are not repeated for what has been
+// read before (readCache).
+type life struct {
+	client  *Client
+	ctx     context.Context // that ends every call
+	options lifeOptions
+
+	deferred error // of a mutation or option: fails all later calls
+	over     error // why calls fail: canceled, timed out, or used while committing
+	started  bool  // Commit has been called
+	done     bool  // Commit has succeeded
+	failed   error // the first failure of a read: fails the commit
+
+	readVersion  Version // invalidVersion: not known yet
+	base         Version // the last commit at or before readVersion
+	versionError error   // why readVersion never will be known
+	cache        readCache
+	writes       writeMap
+	direct       []mutation // the writes in their order, when they cannot be read
+	reads        rangeSet   // read conflict ranges
+	written      rangeSet   // write conflict ranges, those of versionstamped keys excepted
+	hidden       bool       // the next write adds no write conflict range
+	lock         lockChange // of the database
+	approximate  int        // size in bytes, each call counted for itself
 
 	watches []*Watch
+	pending []pending   // futures that are not ready
+	reading int         // of them, the reads
+	idle    clock.Event // set when reading becomes 0; nil: nobody waits
+	timer   clock.Timer // of the timeout; nil: none
 
-	grv       grvRequest
-	request   commitRequest
-	committed Version
-	order     uint16
+	grv         grvRequest
+	request     commitRequest
+	committed   Version
+	order       uint16
+	conflicting []KeyRange // read conflict ranges that made the commit fail, if asked for
 
 	// Room for what most transactions need.
 	roomForReads   [4]KeyRange
@@ -43,37 +73,130 @@ type Transaction struct {
 	roomForEntries [2]writeEntry
 }
 
-type transactionState uint8
+// CreateTransaction starts a transaction.
+func (cl *Client) CreateTransaction() *Transaction {
+	t := &Transaction{}
+	t.begin(cl, cl.h.Context())
+	return t
+}
 
-const (
-	stateOpen transactionState = iota
-	stateCommitting
-	stateCommitted
-	stateFailed
-	stateCancelled
-)
+// begin makes the zero Transaction one whose calls end when ctx does.
+func (t *Transaction) begin(cl *Client, ctx context.Context) {
+	t.backoff, t.kept, t.committed = firstBackoff, cl.defaults.kept, invalidVersion
+	t.first.begin(cl, ctx)
+	t.life = &t.first
+	if t.kept.timeout != 0 {
+		t.created = cl.h.Monotonic()
+		t.startTimer()
+	}
+}
 
-// usable returns why the transaction cannot be used, if it cannot.
-func (t *Transaction) usable(doing string) error {
+func (l *life) begin(cl *Client, ctx context.Context) {
+	l.client, l.ctx = cl, ctx
+	l.readVersion, l.committed = invalidVersion, invalidVersion
+	l.options = cl.defaults.life
+	l.reads.ranges = l.roomForReads[:0]
+	l.written.ranges = l.roomForWrites[:0]
+	l.writes.entries = l.roomForEntries[:0]
+}
+
+// usable returns why a call cannot be made, if it cannot.
+func (l *life) usable(doing string) error {
 	switch {
-	case t.state == stateCancelled:
-		return Error{CodeTransactionCancelled}
-	case t.state != stateOpen:
+	case l.deferred != nil:
+		return l.deferred
+	case l.started:
+		l.misused()
 		return Error{CodeUsedDuringCommit}
-	case t.client.closed:
+	case l.over != nil:
+		return l.over
+	}
+	return l.reachable(doing)
+}
+
+// reachable returns why no server can be asked, if so.
+func (l *life) reachable(doing string) error {
+	if l.client.closed {
 		return fmt.Errorf("simfdb: %s: %w", doing, store.ErrClosed)
 	}
-	if err := t.ctx.Err(); err != nil {
+	if err := l.ctx.Err(); err != nil {
 		return fmt.Errorf("simfdb: %s: %w", doing, err)
 	}
-	return t.deferred
+	return nil
+}
+
+// misused makes a commit under way fail, which it does not stop, because of a
+// call made meanwhile.
+func (l *life) misused() {
+	if !l.options.unprotected {
+		l.end(Error{CodeUsedDuringCommit})
+	}
 }
 
 // refuse makes the transaction fail with the first error of a mutation.
-func (t *Transaction) refuse(code int) {
-	if t.deferred == nil {
-		t.deferred = Error{code}
+func (l *life) refuse(code int) {
+	if l.deferred == nil {
+		l.deferred = Error{code}
 	}
+}
+
+// end makes all calls under way fail, and later ones too. A commit under way
+// goes on all the same.
+func (l *life) end(err error) {
+	if l.over != nil {
+		return
+	}
+	l.over = err
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	for len(l.pending) > 0 {
+		l.pending[0].end(err) // takes it off the list
+	}
+	for _, k := range l.client.calls {
+		if k.life == l {
+			k.finish(codeCanceled)
+		}
+	}
+	if !l.started {
+		l.endWatches(err)
+	}
+}
+
+// Cancel makes all calls under way fail with error 1025, and later ones too,
+// until the transaction is Reset. It does not stop a commit that is under way.
+func (t *Transaction) Cancel() { t.life.end(Error{CodeTransactionCancelled}) }
+
+// Reset makes the transaction as good as new. Calls under way fail with error
+// 1025; a commit goes on all the same.
+func (t *Transaction) Reset() {
+	t.retries, t.backoff, t.kept = 0, firstBackoff, t.client.defaults.kept
+	t.created = t.client.h.Monotonic()
+	t.renew()
+}
+
+// renew begins the next life.
+func (t *Transaction) renew() {
+	old := t.life
+	old.breakStamps()
+	old.end(Error{CodeTransactionCancelled})
+	t.life = &life{}
+	t.life.begin(old.client, old.ctx)
+	t.startTimer()
+}
+
+// startTimer arms the timeout of the present life, if there is one.
+func (t *Transaction) startTimer() {
+	l := t.life
+	if l.timer != nil {
+		l.timer.Stop()
+		l.timer = nil
+	}
+	if t.kept.timeout == 0 || l.over != nil {
+		return
+	}
+	d := t.created + t.kept.timeout - l.client.h.Monotonic()
+	l.timer = l.client.h.AfterFunc(max(d, 0), func() { l.end(Error{CodeTransactionTimedOut}) })
 }
 
 // pointOf copies a key into the range that holds it alone.
@@ -86,235 +209,84 @@ func pointOf(key []byte) KeyRange {
 	return KeyRange{s[:len(key)], s}
 }
 
-// ReadVersion implements store.Tx.
-func (t *Transaction) ReadVersion() (store.Version, error) {
-	if err := t.usable("read version"); err != nil {
-		return 0, err
+// GetReadVersion returns the version that reads see. It may be called while a
+// commit is under way.
+func (t *Transaction) GetReadVersion() *FutureInt64 {
+	l := t.life
+	f := newFuture[int64](l)
+	if err := firstError(l.deferred, l.over, l.reachable("read version")); err != nil {
+		return f.fail(err)
 	}
-	if err := t.ensureReadVersion(); err != nil {
-		return 0, err
+	if l.readVersion != invalidVersion {
+		return f.ready(int64(l.readVersion))
 	}
-	return store.Version(t.readVersion), nil
+	later(f, func() (int64, error) {
+		err := l.ensureReadVersion()
+		return int64(l.readVersion), err
+	})
+	return f
 }
 
-func (t *Transaction) ensureReadVersion() error {
-	if t.readVersion != invalidVersion {
-		return nil
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
 	}
-	reply, err := t.client.grv(t.ctx, &t.grv)
+	return nil
+}
+
+func (l *life) ensureReadVersion() error {
+	switch {
+	case l.readVersion != invalidVersion:
+		return nil
+	case l.versionError != nil:
+		return l.versionError
+	}
+	reply, err := l.askReadVersion()
+	if err == nil && reply.locked && !l.options.lockAware {
+		err = Error{CodeDatabaseLocked}
+	}
+	if l.readVersion != invalidVersion {
+		return nil // another call was faster
+	}
 	if err != nil {
-		t.grv = grvRequest{}
+		if _, ok := err.(Error); ok && l.over == nil { //nolint:errorlint // exactly this type: an answer of the cluster
+			l.versionError = err
+		}
+		l.grv = grvRequest{}
 		return err
 	}
-	t.readVersion, t.base = reply.version, reply.base
+	l.readVersion, l.base = reply.version, reply.base
 	return nil
 }
 
 // SetReadVersion makes reads see version v, which the transaction need not have
 // asked for. Error 2010 when it has a version already, 2011 when v is not above 0.
-func (t *Transaction) SetReadVersion(v Version) error {
-	if err := t.usable("set read version"); err != nil {
-		return err
-	}
+func (t *Transaction) SetReadVersion(v int64) {
+	l := t.life
+	version := Version(v)
 	switch {
-	case t.readVersion != invalidVersion:
-		t.refuse(CodeReadVersionAlreadySet)
-	case v <= 0:
-		t.refuse(CodeVersionInvalid)
+	case l.deferred != nil:
+	case l.readVersion != invalidVersion:
+		l.refuse(CodeReadVersionAlreadySet)
+	case version <= 0:
+		l.refuse(CodeVersionInvalid)
 	default:
-		t.readVersion, t.base = v, v
-		if last := t.client.lately; last.base <= v && v <= last.version {
-			t.base = last.base
+		l.readVersion, l.base = version, version
+		if last := l.client.lately; last.base <= version && version <= last.version {
+			l.base = last.base
 		}
 	}
-	return t.deferred
 }
 
-// Set implements store.Tx.
-func (t *Transaction) Set(key, value []byte) {
-	if t.checkWrite(key, value) {
-		r := pointOf(key)
-		m := mutation{kind: mutationSet, key: r.Begin, param: string(value)}
-		t.writes.write(m)
-		t.wrote(r, m.size())
-	}
-}
-
-// Clear implements store.Tx.
-func (t *Transaction) Clear(key []byte) {
-	if t.checkWrite(nil, nil) && t.legal(key) {
-		r := pointOf(key)
-		t.writes.clear(r)
-		t.wrote(r, clearSize(r))
-	}
-}
-
-// ClearRange implements store.Tx.
-func (t *Transaction) ClearRange(begin, end []byte) {
-	r := KeyRange{string(begin), string(end)}
-	if t.checkWrite(nil, nil) && t.checkRange(r) {
-		t.writes.clear(r)
-		t.wrote(r, clearSize(r))
-	}
-}
-
-// Add implements store.Tx.
-func (t *Transaction) Add(key []byte, delta int64) {
-	var operand [8]byte
-	for i := range operand {
-		operand[i] = byte(delta >> (8 * i))
-	}
-	t.Atomic(Add, key, operand[:])
-}
-
-// Atomic makes an atomic operation. A versionstamped operation is refused: see
-// [Transaction.SetStamped] and [Transaction.SetStampedKey].
-func (t *Transaction) Atomic(op MutationType, key, operand []byte) {
-	if !t.checkWrite(key, operand) {
-		return
-	}
-	if !op.atomic() {
-		t.refuse(CodeInvalidMutationType)
-		return
-	}
-	r := pointOf(key)
-	m := mutation{kind: op, key: r.Begin, param: string(operand)}
-	t.writes.write(m)
-	t.wrote(r, m.size())
-}
-
-// SetStamped implements store.Tx.
-func (t *Transaction) SetStamped(key, value []byte, offset int) {
-	if !t.checkWrite(key, value) {
-		return
-	}
-	if offset < 0 || offset > len(value)-store.StampBytes {
-		t.refuse(CodeInvalidOperation)
-		return
-	}
-	r := pointOf(key)
-	m := mutation{kind: SetVersionstampedVal, key: r.Begin, param: string(value), offset: offset}
-	t.writes.write(m)
-	t.wrote(r, m.size())
-}
-
-// SetStampedKey gives value to the key that key becomes when its 10 bytes from
-// offset on are replaced by the commit's stamp.
-func (t *Transaction) SetStampedKey(key, value []byte, offset int) {
-	if !t.checkWrite(key, value) {
-		return
-	}
-	if offset < 0 || offset > len(key)-store.StampBytes {
-		t.refuse(CodeInvalidOperation)
-		return
-	}
-	m := mutation{kind: SetVersionstampedKey, key: string(key), param: string(value), offset: offset}
-	t.writes.writeStampedKey(m)
-	t.wrote(m.stampRange(), m.size())
-}
-
-// checkWrite reports whether the transaction takes writes and a write is within
-// the limits; if it is not, the transaction fails with its error.
-func (t *Transaction) checkWrite(key, value []byte) bool {
-	switch {
-	case t.state != stateOpen || t.deferred != nil:
-		return false
-	case len(key) > store.MaxKeyBytes:
-		t.refuse(CodeKeyTooLarge)
-	case len(value) > store.MaxValueBytes:
-		t.refuse(CodeValueTooLarge)
-	default:
-		return t.legal(key)
-	}
-	return false
-}
-
-// legal refuses a write of a system key.
-func (t *Transaction) legal(key []byte) bool {
-	if string(key) < firstSystemKey {
-		return true
-	}
-	t.refuse(CodeKeyOutsideLegalRange)
-	return false
-}
-
-// checkRange refuses a range that is inverted or reaches into the system keys.
-func (t *Transaction) checkRange(r KeyRange) bool {
-	switch {
-	case r.Begin > r.End:
-		t.refuse(CodeInvertedRange)
-	case r.End > firstSystemKey:
-		t.refuse(CodeKeyOutsideLegalRange)
-	default:
-		return true
-	}
-	return false
-}
-
-// wrote adds the write conflict range of a mutation of that size, unless the
-// write is to be hidden.
-func (t *Transaction) wrote(r KeyRange, size int) {
-	t.approximate += size
-	if !t.hidden {
-		t.written.add(r)
-		t.approximate += r.size()
-	}
-	t.hidden = false
-}
-
-// clearSize is the size of the mutation that clears r.
-func clearSize(r KeyRange) int { return mutationOverhead + len(r.Begin) + len(r.End) }
-
-// HideNextWrite makes the next write add no write conflict range
-// (FoundationDB's option next_write_no_write_conflict_range).
-func (t *Transaction) HideNextWrite() { t.hidden = true }
-
-// AddReadConflict implements store.Tx. Keys that the transaction itself has set
-// or cleared are left out, as in a read.
-func (t *Transaction) AddReadConflict(begin, end []byte) {
-	r := KeyRange{string(begin), string(end)}
-	if t.state == stateOpen && t.checkRange(r) {
-		t.conflictOn(r)
-	}
-}
-
-// AddWriteConflict implements store.Tx.
-func (t *Transaction) AddWriteConflict(begin, end []byte) {
-	r := KeyRange{string(begin), string(end)}
-	if t.state == stateOpen && t.checkRange(r) {
-		t.written.add(r)
-	}
-}
-
-// conflictOn adds the read conflict ranges of a read of r.
-func (t *Transaction) conflictOn(r KeyRange) {
-	if !r.empty() {
-		t.writes.stored(r, t.reads.add)
-	}
-}
-
-// ReadConflicts returns the read conflict ranges so far, in key order.
-func (t *Transaction) ReadConflicts() []KeyRange { return append([]KeyRange(nil), t.reads.ranges...) }
-
-// WriteConflicts returns the write conflict ranges so far, in key order.
-func (t *Transaction) WriteConflicts() []KeyRange {
-	return append([]KeyRange(nil), t.written.ranges...)
-}
-
-// ApproximateSize returns the transaction's size in bytes as FoundationDB's
+// GetApproximateSize returns the transaction's size in bytes as FoundationDB's
 // client estimates it: each call counts, also one that changes or reads the same
 // again. What counts against the limit is what the commit sends.
-func (t *Transaction) ApproximateSize() int { return t.approximate }
-
-// Cancel implements store.Txn. During a commit it ends the wait for the commit,
-// not the commit.
-func (t *Transaction) Cancel() {
-	switch t.state {
-	case stateOpen:
-		t.state = stateCancelled
-		t.endWatches(Error{CodeTransactionCancelled})
-	case stateCommitting:
-		t.request.call.finish(codeCanceled)
-	case stateCommitted, stateFailed, stateCancelled:
-	}
+func (t *Transaction) GetApproximateSize() *FutureInt64 {
+	return newFuture[int64](t.life).ready(int64(t.approximate))
 }
+
+// GetCommittedVersion returns the version of the last commit; -1 for a
+// transaction that has not committed, or that wrote nothing. It outlives Reset.
+func (t *Transaction) GetCommittedVersion() int64 { return int64(t.committed) }

@@ -5,11 +5,7 @@ import (
 	"slices"
 
 	"github.com/kelpie-registry/kelpie/clock"
-	"github.com/kelpie-registry/kelpie/store"
 )
-
-// maxWatches bounds the watches of a client that have not fired.
-const maxWatches = 10_000
 
 // Watch waits for a key to have another value than the transaction saw. It
 // outlives crashes of the storage server.
@@ -18,7 +14,13 @@ type Watch struct {
 	key     string
 	value   string
 	present bool
+	known   bool    // value and present
 	version Version // the version from which on the storage server may compare
+
+	// A later write in the transaction gave the key this value.
+	later        bool
+	laterPresent bool
+	laterValue   string
 
 	set   bool // the storage server is to know of it
 	event clock.Event
@@ -26,67 +28,108 @@ type Watch struct {
 	err   error // nil: it fired
 }
 
-// Watch implements store.Tx. It adds no read conflict range; see
-// [Transaction.WatchConflicting].
-func (t *Transaction) Watch(key []byte) (store.Watch, error) {
-	w, err := t.watch(key, true)
-	if err != nil {
-		return nil, err
+// Watch returns a watch of key, which counts as read. It is set when the
+// transaction has committed, and ends when the key's value differs from what the
+// transaction saw at the call, its own writes included: at once, when the
+// transaction itself writes another value afterwards. Its error is that of the
+// read or the commit, if they fail; 1025 after a Cancel, OnError or Reset before
+// the commit; 1032 when the client has too many watches; 1034 with the option
+// read_your_writes_disable; 1101 after a Cancel of the watch.
+func (t *Transaction) Watch(key []byte) *Watch {
+	l := t.life
+	w := l.newWatch(key)
+	look := &lookup{KeyRange: pointOf(key)}
+	err := l.usable("watch")
+	switch {
+	case err != nil:
+	case l.options.unreadWrites:
+		err = Error{CodeWatchesDisabled}
+	case len(key) > maxKeyBytes(key):
+		err = Error{CodeKeyTooLarge}
+	default:
+		err = l.look(look, false)
 	}
-	return w, nil
+	if err != nil {
+		w.end(err)
+		return w
+	}
+	l.watches = append(l.watches, w)
+	if look.known {
+		w.saw(look)
+		return w
+	}
+	look.keepOwn()
+	later(newFuture[struct{}](l), func() (struct{}, error) {
+		if err := l.fetch(look); err != nil {
+			w.end(err)
+		} else if !w.ended {
+			w.saw(look)
+		}
+		return struct{}{}, nil
+	})
+	return w
 }
 
-// WatchConflicting is Watch as FoundationDB's client has it: the key counts as
-// read.
-func (t *Transaction) WatchConflicting(key []byte) (*Watch, error) { return t.watch(key, false) }
+func (l *life) newWatch(key []byte) *Watch {
+	return &Watch{client: l.client, key: string(key), event: l.client.h.NewEvent()}
+}
 
-func (t *Transaction) watch(key []byte, snapshot bool) (*Watch, error) {
-	value, err := t.get(key, snapshot)
-	if err != nil {
-		return nil, err
+// saw notes the value that the watch compares with.
+func (w *Watch) saw(k *lookup) {
+	w.value, w.present, w.known = k.value, k.present, true
+	cl := w.client
+	switch {
+	case w.later && (w.laterPresent != w.present || w.laterValue != w.value):
+		w.end(nil)
+	case len(cl.watches) >= cl.defaults.maxWatches:
+		w.end(Error{CodeTooManyWatches})
+	default:
+		cl.watches = append(cl.watches, w)
 	}
-	w := &Watch{
-		client:  t.client,
-		key:     string(key),
-		value:   string(value),
-		present: value != nil,
-		event:   t.client.h.NewEvent(),
+}
+
+// triggerWatches ends the transaction's watches of keys in r whose value a write
+// changes, or may change when the value is not known.
+func (l *life) triggerWatches(r KeyRange, value string, present, known bool) {
+	for _, w := range l.watches {
+		switch {
+		case w.ended || !r.contains(w.key):
+		case !known,
+			w.known && (w.present != present || w.value != value),
+			w.later && (w.laterPresent != present || w.laterValue != value):
+			w.end(nil)
+		default:
+			w.later, w.laterPresent, w.laterValue = true, present, value
+		}
 	}
-	t.watches = append(t.watches, w)
-	t.client.watches = append(t.client.watches, w)
-	return w, nil
 }
 
 // setWatches sets the transaction's watches once it has committed.
-func (t *Transaction) setWatches() {
-	if len(t.watches) == 0 {
+func (l *life) setWatches() {
+	if len(l.watches) == 0 {
 		return
 	}
-	cl := t.client
-	version := t.committed
+	cl := l.client
+	version := l.committed
 	if version == invalidVersion {
-		version = t.base
+		version = l.base
 	}
-	for _, w := range t.watches {
-		switch {
-		case w.ended:
-		case cl.watching >= maxWatches:
-			w.end(Error{CodeTooManyWatches})
-		default:
+	for _, w := range l.watches {
+		if !w.ended {
 			w.version, w.set = version, true
 			cl.watching++
 		}
 	}
-	t.watches = nil
+	l.watches = nil
 	cl.sendWatches()
 	cl.renewWatches()
 }
 
-func (t *Transaction) endWatches(err error) {
-	for _, w := range t.watches {
+func (l *life) endWatches(err error) {
+	for _, w := range l.watches {
 		w.end(err)
 	}
-	t.watches = nil
+	l.watches = nil
 }
 
 // sendWatches tells the storage server which watches the client has.
@@ -140,7 +183,13 @@ func (w *Watch) Wait(ctx context.Context) error {
 	return w.err
 }
 
-// Cancel implements store.Watch.
+// Get waits until the watch has ended and returns its error; nil when it fired.
+func (w *Watch) Get() error { return w.Wait(w.client.h.Context()) }
+
+// IsReady reports whether the watch has ended.
+func (w *Watch) IsReady() bool { return w.ended }
+
+// Cancel implements store.Watch: the watch ends with error 1101.
 func (w *Watch) Cancel() {
 	if w.ended {
 		return

@@ -76,12 +76,12 @@ func (w *writeMap) write(m mutation) {
 			}
 			m = mutation{kind: mutationSet, key: m.key, param: value}
 		}
-		w.entries = slices.Insert(w.entries, i, writeEntry{key: m.key, op: m, unreadable: m.kind == SetVersionstampedVal})
+		w.entries = slices.Insert(w.entries, i, writeEntry{key: m.key, op: m, unreadable: m.kind == SetVersionstampedValue})
 		return
 	}
 	e := &w.entries[i]
 	switch {
-	case m.kind == SetVersionstampedVal:
+	case m.kind == SetVersionstampedValue:
 		e.op, e.more, e.unreadable = m, nil, true
 	case m.kind == mutationSet:
 		// An unreadable key stays so, although its value is known now.
@@ -110,9 +110,9 @@ func (w *writeMap) clear(r KeyRange) {
 	w.clears.add(r)
 }
 
-// writeStampedKey makes a versionstamped-key set.
-func (w *writeMap) writeStampedKey(m mutation) {
-	w.unreadable.add(m.stampRange())
+// writeStampedKey makes a versionstamped-key set, whose key will lie in r.
+func (w *writeMap) writeStampedKey(m mutation, r KeyRange) {
+	w.unreadable.add(r)
 	w.stampedKeys = append(w.stampedKeys, m)
 }
 
@@ -131,95 +131,4 @@ func (w *writeMap) mutations() []mutation {
 		ms = append(ms, w.entries[i].more...)
 	}
 	return append(ms, w.stampedKeys...)
-}
-
-// readable reports whether all keys of r can be read before the commit.
-func (w *writeMap) readable(r KeyRange) bool {
-	if _, ok := w.unreadable.intersecting(r); ok {
-		return false
-	}
-	for i, _ := w.index(r.Begin); i < len(w.entries) && w.entries[i].key < r.End; i++ {
-		if w.entries[i].unreadable {
-			return false
-		}
-	}
-	return true
-}
-
-// stored returns the parts of r, in order, whose stored value a read of r needs:
-// the keys that are unmodified or have a dependent entry. These are the parts
-// that a read conflicts on.
-func (w *writeMap) stored(r KeyRange, yield func(KeyRange)) {
-	if w.empty() {
-		yield(r)
-		return
-	}
-	pos := r.Begin
-	emit := func(end string) {
-		if pos < end {
-			yield(KeyRange{pos, end})
-		}
-	}
-	i, _ := w.index(r.Begin)
-	c := w.clears.after(r.Begin)
-	for pos < r.End {
-		// The next independent stretch: an entry that is, or a cleared range.
-		for i < len(w.entries) && (w.entries[i].key < pos || w.entries[i].dependent()) {
-			i++
-		}
-		next := KeyRange{r.End, r.End}
-		if i < len(w.entries) && w.entries[i].key < r.End {
-			next = KeyRange{w.entries[i].key, keyAfter(w.entries[i].key)}
-		}
-		for c < len(w.clears.ranges) && w.clears.ranges[c].End <= pos {
-			c++
-		}
-		if c < len(w.clears.ranges) && w.clears.ranges[c].Begin <= next.Begin {
-			next = w.clears.ranges[c]
-		}
-		emit(min(next.Begin, r.End))
-		pos = max(pos, next.End)
-		if next.empty() {
-			return
-		}
-	}
-}
-
-// merge returns the rows of r as the transaction sees them, given the stored
-// rows of r, both in key order.
-func (w *writeMap) merge(r KeyRange, stored []row) []row {
-	if w.empty() {
-		return stored
-	}
-	i, _ := w.index(r.Begin)
-	if i == len(w.entries) || w.entries[i].key >= r.End {
-		if _, touched := w.clears.intersecting(r); !touched {
-			return stored
-		}
-	}
-	rows := make([]row, 0, len(stored)+4)
-	for {
-		own := i < len(w.entries) && w.entries[i].key < r.End
-		switch {
-		case !own && len(stored) == 0:
-			return rows
-		case own && (len(stored) == 0 || w.entries[i].key <= stored[0].key):
-			e := &w.entries[i]
-			i++
-			var value string
-			var present bool
-			if len(stored) > 0 && stored[0].key == e.key {
-				value, present = stored[0].value, true
-				stored = stored[1:]
-			}
-			if value, present = e.value(value, present); present {
-				rows = append(rows, row{e.key, value})
-			}
-		default:
-			if !w.clears.contains(stored[0].key) {
-				rows = append(rows, stored[0])
-			}
-			stored = stored[1:]
-		}
-	}
 }
