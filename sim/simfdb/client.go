@@ -255,7 +255,9 @@ func (l *life) askReadVersion() (*grvReply, error) {
 	if l.client.c.o.ReadVersionBatch > 0 {
 		return l.client.batchedReadVersion(l)
 	}
-	l.grv.call.life = l
+	if !l.detached {
+		l.grv.call.life = l
+	}
 	return l.client.grv(l.ctx, &l.grv)
 }
 

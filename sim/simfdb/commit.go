@@ -62,8 +62,10 @@ func (l *life) notSent(err error) error {
 	return err
 }
 
-// awaitReads waits until no read is under way.
+// awaitReads waits until no read is under way. It is the last that can keep the
+// commit from being sent.
 func (l *life) awaitReads() error {
+	waited := l.reading > 0
 	for l.reading > 0 {
 		if l.idle == nil {
 			l.idle = l.client.h.NewEvent()
@@ -71,6 +73,9 @@ func (l *life) awaitReads() error {
 		if err := l.idle.Wait(l.ctx); err != nil {
 			return err
 		}
+	}
+	if waited && l.over != nil {
+		return l.over
 	}
 	return l.failed
 }
@@ -89,6 +94,7 @@ func (l *life) commit() error {
 	if err := l.awaitReads(); err != nil {
 		return l.notSent(err)
 	}
+	l.detached = !l.inline
 	if l.writes.empty() && len(l.direct) == 0 && len(l.written.ranges) == 0 && l.lock == lockUnchanged {
 		return nil // nothing to commit: no version, no conflict
 	}
@@ -137,6 +143,9 @@ func (l *life) commit() error {
 		l.written.add(own)
 	}
 	r.reads, r.writes = l.reads.ranges, l.written.ranges
+	if l.inline {
+		r.call.life = l
+	}
 	return l.judge(cl.do(l.ctx, &r.call, cl.c.proxyName, r), own)
 }
 

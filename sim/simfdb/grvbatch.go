@@ -35,5 +35,8 @@ func (cl *Client) batchedReadVersion(l *life) (*grvReply, error) {
 	if err := b.done.Wait(l.ctx); err != nil {
 		return nil, err
 	}
-	return b.reply, firstError(l.over, b.err)
+	if l.over != nil && !l.detached {
+		return nil, l.over
+	}
+	return b.reply, b.err
 }

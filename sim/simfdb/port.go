@@ -19,6 +19,7 @@ func (cl *Client) beginPort(ctx context.Context) *portTransaction {
 	// A call made by another task during the commit must not make the commit fail
 	// with an error that promises that nothing was applied.
 	t.options.unprotected = true
+	t.inline = true
 	return t
 }
 
@@ -203,7 +204,6 @@ func (t *portTransaction) Commit() error {
 		return l.notSent(err)
 	}
 	l.started = true
-	l.request.call.life = l
 	err := l.commit()
 	l.finishCommit(err)
 	return err

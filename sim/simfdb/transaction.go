@@ -35,17 +35,21 @@ type Transaction struct {
 type life struct {
 	client  *Client
 	ctx     context.Context // that ends every call
+	inline  bool            // calls wait for their ends, that of the commit included
 	options lifeOptions
 
 	deferred error // of a mutation or option: fails all later calls
 	over     error // why calls fail: canceled, timed out, or used while committing
 	started  bool  // Commit has been called
 	done     bool  // Commit has succeeded
+	detached bool  // the commit goes on when the life ends
 	failed   error // the first failure of a read: fails the commit
 
-	readVersion  Version // invalidVersion: not known yet
-	base         Version // the last commit at or before readVersion
-	versionError error   // why readVersion never will be known
+	readVersion  Version     // invalidVersion: not known yet
+	base         Version     // the last commit at or before readVersion
+	versionError error       // why readVersion never will be known
+	asking       bool        // a request for it is under way
+	asked        clock.Event // set when that ends; nil: nobody waits
 	cache        readCache
 	writes       writeMap
 	direct       []mutation // the writes in their order, when they cannot be read
@@ -75,7 +79,7 @@ type life struct {
 
 // CreateTransaction starts a transaction.
 func (cl *Client) CreateTransaction() *Transaction {
-	t := &Transaction{}
+	t := &Transaction{created: cl.h.Monotonic()} // the timeout may be set later
 	t.begin(cl, cl.h.Context())
 	return t
 }
@@ -236,28 +240,44 @@ func firstError(errs ...error) error {
 	return nil
 }
 
+// ensureReadVersion asks for the read version, once for all calls that need it.
 func (l *life) ensureReadVersion() error {
+	for l.asking && l.readVersion == invalidVersion {
+		if l.asked == nil {
+			l.asked = l.client.h.NewEvent()
+		}
+		if err := l.asked.Wait(l.ctx); err != nil {
+			return err
+		}
+	}
 	switch {
 	case l.readVersion != invalidVersion:
 		return nil
 	case l.versionError != nil:
 		return l.versionError
+	case l.over != nil && !l.detached:
+		return l.over
 	}
+	l.asking = true
 	reply, err := l.askReadVersion()
+	l.asking = false
+	if l.asked != nil {
+		l.asked.Set()
+		l.asked = nil
+	}
 	if err == nil && reply.locked && !l.options.lockAware {
 		err = Error{CodeDatabaseLocked}
 	}
-	if l.readVersion != invalidVersion {
-		return nil // another call was faster
-	}
 	if err != nil {
-		if _, ok := err.(Error); ok && l.over == nil { //nolint:errorlint // exactly this type: an answer of the cluster
+		if _, ok := err.(Error); ok && (l.over == nil || l.detached) { //nolint:errorlint // exactly this type: an answer of the cluster
 			l.versionError = err
 		}
 		l.grv = grvRequest{}
 		return err
 	}
-	l.readVersion, l.base = reply.version, reply.base
+	if l.readVersion == invalidVersion { // not set meanwhile
+		l.readVersion, l.base = reply.version, reply.base
+	}
 	return nil
 }
 
