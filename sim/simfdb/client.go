@@ -116,6 +116,10 @@ func (k *call) finish(code int) {
 // do sends a request and waits for the end of its call. It returns ctx.Err()
 // when ctx ended first; the request may then still take effect.
 func (cl *Client) do(ctx context.Context, k *call, server string, body any) error {
+	if cl.closed {
+		k.finish(codeClosed)
+		return nil
+	}
 	k.server, k.body, k.sent = server, body, cl.h.Monotonic()
 	k.event = cl.h.NewEvent()
 	cl.calls = append(cl.calls, k)
@@ -247,44 +251,4 @@ func endOf(k *call, err error, doing string) error {
 	default:
 		return Error{k.code}
 	}
-}
-
-// askReadVersion asks for the life's read version, alone or with others.
-func (l *life) askReadVersion() (*grvReply, error) {
-	l.grv.priority, l.grv.tags = l.options.priority, l.options.tags
-	if l.client.c.o.ReadVersionBatch > 0 {
-		return l.client.batchedReadVersion(l)
-	}
-	if !l.detached {
-		l.grv.call.life = l
-	}
-	return l.client.grv(l.ctx, &l.grv)
-}
-
-// grv asks for a read version.
-func (cl *Client) grv(ctx context.Context, r *grvRequest) (*grvReply, error) {
-	r.id = cl.nextID()
-	if err := endOf(&r.call, cl.do(ctx, &r.call, cl.c.proxyName, r), "read version"); err != nil {
-		return nil, err
-	}
-	reply := r.call.reply.(*grvReply)
-	cl.lately.version, cl.lately.base = reply.version, reply.base
-	return reply, nil
-}
-
-// identities returns the rows of commits behind version after that carry an
-// identity, as the cluster has them now.
-func (cl *Client) identities(ctx context.Context, after Version) ([]row, error) {
-	grv, err := cl.grv(ctx, &grvRequest{})
-	if err != nil {
-		return nil, err
-	}
-	q := &readRequest{
-		id: cl.nextID(), version: grv.version, base: grv.base,
-		span: KeyRange{identityKey(after+1, 0), prefixEnd(identityPrefix)},
-	}
-	if err := endOf(&q.call, cl.do(ctx, &q.call, cl.c.storageName, q), "identities of commits"); err != nil {
-		return nil, err
-	}
-	return q.call.reply.(*readReply).rows, nil
 }

@@ -1,6 +1,9 @@
 // Package simfdb is a simulated FoundationDB: a cluster of server processes in
-// a sim.World, and a client that implements store.Engine over the simulated
-// network.
+// a sim.World, and a client library over the simulated network.
+//
+// A [Client] is a database in the vocabulary of the official Go binding:
+// [Client.Transact], [Transaction] and its options, futures, range results. It
+// implements store.Engine as well, as a thin layer on that.
 //
 // The servers are four processes, named so that faults can find them: a proxy
 // ("fdb-proxy": read versions, commit batches, version assignment, recovery), a
@@ -15,11 +18,12 @@
 //
 // Guaranteed, whatever the faults: transactions that committed are strictly
 // serializable in the order of their stamps; a commit that was acknowledged is
-// never lost; a commit that ended in an error other than 1021, or an ended
-// context, is never applied; after 1021 (see [Transaction.Commit]) the
-// transaction has been applied or never will be.
+// never lost; a commit that ended in an error is never applied, but for 1021, an
+// ended context, and a transaction that was canceled, reset, misused or timed out
+// during its commit; after 1021 (see [Transaction.Commit]) the transaction has been
+// applied or never will be.
 //
 // What a real client and server were seen to do, and which of it is modeled,
 // is listed in docs/simfdb.md. Not modeled are several proxies, resolvers,
-// logs or storage servers, the loss of a disk, and the system key space.
+// logs or storage servers, and the loss of a disk.
 package simfdb

@@ -18,12 +18,15 @@ type Future[T any] struct {
 	stamp bool        // of GetVersionstamp: it waits for the commit
 }
 
-// The futures of the official Go binding.
 type (
+	// FutureByteSlice is the result of a read of a key; nil when there is none.
 	FutureByteSlice = Future[[]byte]
-	FutureKey       = Future[[]byte]
-	FutureInt64     = Future[int64]
-	FutureKeyArray  = Future[[][]byte]
+	// FutureKey is a key, or a stamp.
+	FutureKey = Future[[]byte]
+	// FutureInt64 is a version or a size.
+	FutureInt64 = Future[int64]
+	// FutureKeyArray is a list of keys.
+	FutureKeyArray = Future[[][]byte]
 )
 
 // FutureNil is the result of a call that has none but its error.

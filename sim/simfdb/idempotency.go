@@ -1,6 +1,7 @@
 package simfdb
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -110,4 +111,21 @@ func (l *life) foundAmong(rows []row) error {
 		}
 	}
 	return Error{CodeTransactionTooOld}
+}
+
+// identities returns the rows of commits behind version after that carry an
+// identity, as the cluster has them now.
+func (cl *Client) identities(ctx context.Context, after Version) ([]row, error) {
+	grv, err := cl.grv(ctx, &grvRequest{})
+	if err != nil {
+		return nil, err
+	}
+	q := &readRequest{
+		id: cl.nextID(), version: grv.version, base: grv.base,
+		span: KeyRange{identityKey(after+1, 0), prefixEnd(identityPrefix)},
+	}
+	if err := endOf(&q.call, cl.do(ctx, &q.call, cl.c.storageName, q), "identities of commits"); err != nil {
+		return nil, err
+	}
+	return q.call.reply.(*readReply).rows, nil
 }

@@ -15,7 +15,7 @@ func (cl *Client) Begin(ctx context.Context) store.Txn { return cl.beginPort(ctx
 
 func (cl *Client) beginPort(ctx context.Context) *portTransaction {
 	t := &portTransaction{}
-	t.begin(cl, ctx)
+	t.begin(ctx, cl)
 	// A call made by another task during the commit must not make the commit fail
 	// with an error that promises that nothing was applied.
 	t.options.unprotected = true

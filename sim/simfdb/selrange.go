@@ -118,11 +118,11 @@ func (s *seenRange) widen(r *KeyRange) {
 	}
 }
 
+// stored is for reads that see no writes.
 func (s *seenRange) stored(reverse bool) KeyRange {
 	r := KeyRange{s.begin.origin, s.end.origin}
-	first, last := s.begin.origin, s.end.origin
 	if n := len(s.rows); n > 0 {
-		first, last = s.rows[0].key, s.rows[n-1].key
+		first, last := s.rows[0].key, s.rows[n-1].key
 		if reverse {
 			first, last = last, first
 		}

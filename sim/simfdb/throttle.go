@@ -7,7 +7,50 @@ import (
 	"github.com/kelpie-registry/kelpie/sim"
 )
 
-// How a busy cluster holds transactions back: before it gives them a read version.
+// How the proxy gives out read versions, and how a busy cluster holds transactions
+// back: before it gives them one.
+
+// readVersion answers with a version at or behind every commit that was
+// acknowledged before the request was sent.
+func (p *proxy) readVersion(from *sim.Port, r *grvRequest) {
+	if p.recovery.phase != serving {
+		if len(p.reads) < queuedReads {
+			p.reads = append(p.reads, r)
+			p.readers = append(p.readers, from)
+		}
+		return
+	}
+	f, counts := &p.c.o.Faults, &p.c.counts.Faults
+	switch {
+	case p.c.throttles(r.tags),
+		p.c.fires(f.TagThrottled, "TagThrottled", from, r.id, &counts.TagThrottled):
+		p.refuseVersion(from, r, CodeTagThrottled)
+	case p.c.fires(f.BatchRateLimit, "BatchRateLimit", from, r.id, &counts.BatchRateLimit):
+		p.refuseVersion(from, r, CodeBatchRateLimit)
+	case p.c.o.ReadVersionRate > 0 && r.priority != prioritySystemImmediate:
+		p.admit(from, r)
+	default:
+		p.giveVersion(from, r)
+	}
+}
+
+func (p *proxy) refuseVersion(from *sim.Port, r *grvRequest, code int) {
+	p.port.Send(from, &grvReply{request: r, generation: p.recovery.generation, code: code})
+}
+
+func (p *proxy) giveVersion(from *sim.Port, r *grvRequest) {
+	reply := &grvReply{
+		request: r, generation: p.recovery.generation, locked: p.databaseLocked,
+		base: p.committed, version: p.committed,
+	}
+	if len(p.batches) == 0 {
+		// Idle: the empty batches that were due since have been committed.
+		reply.version = max(p.committed, idleVersion(p.committed, p.committedAt, p.c.world.Now()))
+		p.assigned = max(p.assigned, reply.version)
+	}
+	p.c.witness.gaveReadVersion(reply.version)
+	p.port.Send(from, reply)
+}
 
 // SetThrottledTags makes read version requests of transactions with one of the
 // tags fail with error 1213, from now on, and those of others not.

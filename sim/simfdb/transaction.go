@@ -80,14 +80,14 @@ type life struct {
 // CreateTransaction starts a transaction.
 func (cl *Client) CreateTransaction() *Transaction {
 	t := &Transaction{created: cl.h.Monotonic()} // the timeout may be set later
-	t.begin(cl, cl.h.Context())
+	t.begin(cl.h.Context(), cl)
 	return t
 }
 
 // begin makes the zero Transaction one whose calls end when ctx does.
-func (t *Transaction) begin(cl *Client, ctx context.Context) {
+func (t *Transaction) begin(ctx context.Context, cl *Client) {
 	t.backoff, t.kept, t.committed = firstBackoff, cl.defaults.kept, invalidVersion
-	t.first.begin(cl, ctx)
+	t.first.begin(ctx, cl)
 	t.life = &t.first
 	if t.kept.timeout != 0 {
 		t.created = cl.h.Monotonic()
@@ -95,7 +95,7 @@ func (t *Transaction) begin(cl *Client, ctx context.Context) {
 	}
 }
 
-func (l *life) begin(cl *Client, ctx context.Context) {
+func (l *life) begin(ctx context.Context, cl *Client) {
 	l.client, l.ctx = cl, ctx
 	l.readVersion, l.committed = invalidVersion, invalidVersion
 	l.options = cl.defaults.life
@@ -185,7 +185,7 @@ func (t *Transaction) renew() {
 	old.breakStamps()
 	old.end(Error{CodeTransactionCancelled})
 	t.life = &life{}
-	t.life.begin(old.client, old.ctx)
+	t.life.begin(old.ctx, old.client)
 	t.startTimer()
 }
 
@@ -211,93 +211,6 @@ func pointOf(key []byte) KeyRange {
 	b.WriteByte(0)
 	s := b.String()
 	return KeyRange{s[:len(key)], s}
-}
-
-// GetReadVersion returns the version that reads see. It may be called while a
-// commit is under way.
-func (t *Transaction) GetReadVersion() *FutureInt64 {
-	l := t.life
-	f := newFuture[int64](l)
-	if err := firstError(l.deferred, l.over, l.reachable("read version")); err != nil {
-		return f.fail(err)
-	}
-	if l.readVersion != invalidVersion {
-		return f.ready(int64(l.readVersion))
-	}
-	later(f, func() (int64, error) {
-		err := l.ensureReadVersion()
-		return int64(l.readVersion), err
-	})
-	return f
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// ensureReadVersion asks for the read version, once for all calls that need it.
-func (l *life) ensureReadVersion() error {
-	for l.asking && l.readVersion == invalidVersion {
-		if l.asked == nil {
-			l.asked = l.client.h.NewEvent()
-		}
-		if err := l.asked.Wait(l.ctx); err != nil {
-			return err
-		}
-	}
-	switch {
-	case l.readVersion != invalidVersion:
-		return nil
-	case l.versionError != nil:
-		return l.versionError
-	case l.over != nil && !l.detached:
-		return l.over
-	}
-	l.asking = true
-	reply, err := l.askReadVersion()
-	l.asking = false
-	if l.asked != nil {
-		l.asked.Set()
-		l.asked = nil
-	}
-	if err == nil && reply.locked && !l.options.lockAware {
-		err = Error{CodeDatabaseLocked}
-	}
-	if err != nil {
-		if _, ok := err.(Error); ok && (l.over == nil || l.detached) { //nolint:errorlint // exactly this type: an answer of the cluster
-			l.versionError = err
-		}
-		l.grv = grvRequest{}
-		return err
-	}
-	if l.readVersion == invalidVersion { // not set meanwhile
-		l.readVersion, l.base = reply.version, reply.base
-	}
-	return nil
-}
-
-// SetReadVersion makes reads see version v, which the transaction need not have
-// asked for. Error 2010 when it has a version already, 2011 when v is not above 0.
-func (t *Transaction) SetReadVersion(v int64) {
-	l := t.life
-	version := Version(v)
-	switch {
-	case l.deferred != nil:
-	case l.readVersion != invalidVersion:
-		l.refuse(CodeReadVersionAlreadySet)
-	case version <= 0:
-		l.refuse(CodeVersionInvalid)
-	default:
-		l.readVersion, l.base = version, version
-		if last := l.client.lately; last.base <= version && version <= last.version {
-			l.base = last.base
-		}
-	}
 }
 
 // GetApproximateSize returns the transaction's size in bytes as FoundationDB's

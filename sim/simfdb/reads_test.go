@@ -1,0 +1,127 @@
+package simfdb
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/kelpie-registry/kelpie/sim"
+)
+
+// TestReadsAgreeWithPlainModel mixes reads and writes in transactions, with and
+// without the options that say which reads see which writes.
+func TestReadsAgreeWithPlainModel(t *testing.T) {
+	inClient(t, Options{}, func(_ *lab, _ *sim.Host, cl *Client) error {
+		for seed := range uint64(1500) {
+			r := rand.New(rand.NewPCG(seed, 2))
+			stored := randomState(r)
+			if err := storeModel(cl, stored); err != nil {
+				return err
+			}
+			tr := cl.CreateTransaction()
+			unread, hidden := r.IntN(5) == 0, r.IntN(4) == 0
+			if unread {
+				_ = tr.Options().SetReadYourWritesDisable()
+			}
+			if hidden {
+				_ = tr.Options().SetSnapshotRywDisable()
+			}
+			now := copyModel(stored)
+			var story []string
+			for range 12 {
+				if r.IntN(2) == 0 {
+					m := randomMutation(r)
+					story = append(story, fmt.Sprintf("%d %q %q", m.kind, m.key, m.param))
+					m.write(tr)
+					applyToModel(now, m)
+					continue
+				}
+				snapshot := r.IntN(3) == 0
+				q := randomRead(r, snapshot)
+				story = append(story, q.name)
+				seen := now
+				if unread || snapshot && hidden {
+					seen = stored
+				}
+				if got, want := q.real(tr), q.want(seen); got != want {
+					return fmt.Errorf("seed %d: %s: got %s, want %s\n%s", seed, q.name, got, want, strings.Join(story, "\n"))
+				}
+			}
+			if err := tr.Commit().Get(); err != nil {
+				return err
+			}
+			all := readOfRange(FirstGreaterOrEqual(nil), FirstGreaterOrEqual([]byte(firstSystemKey)), RangeOptions{}, false, false)
+			if got, want := all.real(cl.CreateTransaction()), all.want(now); got != want {
+				return fmt.Errorf("seed %d: stored %s, want %s\n%s", seed, got, want, strings.Join(story, "\n"))
+			}
+		}
+		return nil
+	})
+}
+
+// TestChangedReadsConflict lets another transaction change a key. When that would
+// have changed what a read answered, the commit must fail; and a good share of the
+// others must not.
+func TestChangedReadsConflict(t *testing.T) {
+	changed, spared, needless := 0, 0, 0
+	inClient(t, Options{}, func(_ *lab, _ *sim.Host, cl *Client) error {
+		for seed := range uint64(1500) {
+			r := rand.New(rand.NewPCG(seed, 3))
+			stored := randomState(r)
+			if err := storeModel(cl, stored); err != nil {
+				return err
+			}
+			tr := cl.CreateTransaction()
+			unread := r.IntN(4) == 0
+			if unread {
+				_ = tr.Options().SetReadYourWritesDisable()
+			}
+			var own []mutation
+			for range r.IntN(4) {
+				own = append(own, randomMutation(r))
+				own[len(own)-1].write(tr)
+			}
+			seen := func(state map[string]string) map[string]string {
+				now := copyModel(state)
+				for _, m := range own {
+					if !unread {
+						applyToModel(now, m)
+					}
+				}
+				return now
+			}
+			q := randomRead(r, false)
+			if got, want := q.real(tr), q.want(seen(stored)); got != want {
+				return fmt.Errorf("seed %d: %s: got %s, want %s", seed, q.name, got, want)
+			}
+			other := randomMutation(r)
+			after := copyModel(stored)
+			applyToModel(after, other)
+			if _, err := cl.Transact(func(tr *Transaction) (any, error) {
+				other.write(tr)
+				return nil, nil
+			}); err != nil {
+				return err
+			}
+			tr.Set([]byte("zz"), nil)
+			err := tr.Commit().Get()
+			matters := q.want(seen(stored)) != q.want(seen(after))
+			switch {
+			case matters && err == nil:
+				return fmt.Errorf("seed %d: %s after %v: changed by %d %q %q and no conflict", seed, q.name, own, other.kind, other.key, other.param)
+			case matters:
+				changed++
+			case err == nil:
+				spared++
+			default:
+				needless++
+			}
+		}
+		return nil
+	})
+	if changed < 100 || spared < 300 {
+		t.Errorf("%d changed, %d spared, %d refused needlessly", changed, spared, needless)
+	}
+	t.Logf("%d reads changed, %d spared, %d refused for other keys", changed, spared, needless)
+}
