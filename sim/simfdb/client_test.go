@@ -3,6 +3,7 @@ package simfdb
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -258,6 +259,69 @@ func TestClosedClientRefusesCalls(t *testing.T) {
 			if !errors.Is(err, store.ErrClosed) {
 				t.Errorf("%s: %v", name, err)
 			}
+		}
+		return nil
+	})
+}
+
+// TestKeysTooLongToExist reads, clears and bounds ranges with keys that no write
+// can have made: they are known to be missing, and conflict with nothing.
+func TestKeysTooLongToExist(t *testing.T) {
+	inClient(t, Options{}, func(_ *lab, _ *sim.Host, cl *Client) error {
+		long := func(c string) []byte { return []byte(strings.Repeat(c, store.MaxKeyBytes+7)) }
+		tr := cl.CreateTransaction()
+		f := tr.Get(long("k"))
+		if !f.IsReady() {
+			t.Error("a server is asked for a key that is too long")
+		}
+		tr.Clear(long("k"))
+		if len(tr.reads.ranges) != 0 || len(tr.written.ranges) != 0 {
+			t.Errorf("conflict ranges: %d and %d", len(tr.reads.ranges), len(tr.written.ranges))
+		}
+		if err := errors.Join(tr.AddReadConflictRange(long("a"), long("b")), tr.AddWriteConflictRange(long("c"), long("d"))); err != nil {
+			return err
+		}
+		tr.ClearRange(long("e"), long("f"))
+		tr.ClearRange(long("g"), append(long("g"), 'x')) // nothing once they are shortened
+		for _, r := range slices.Concat(tr.reads.ranges, tr.written.ranges) {
+			if len(r.Begin) != store.MaxKeyBytes+1 || len(r.End) != store.MaxKeyBytes+1 {
+				t.Errorf("a range with bounds of %d and %d bytes", len(r.Begin), len(r.End))
+			}
+		}
+		if len(tr.reads.ranges) != 1 || len(tr.written.ranges) != 2 {
+			t.Errorf("conflict ranges: %d and %d", len(tr.reads.ranges), len(tr.written.ranges))
+		}
+		return tr.Commit().Get()
+	})
+}
+
+// TestResetKeepsACommitThatAwaitsReadsUnsent resets a transaction whose commit
+// still waits for a slow read: that is the one time a reset stops a commit.
+func TestResetKeepsACommitThatAwaitsReadsUnsent(t *testing.T) {
+	inClient(t, Options{}, func(l *lab, h *sim.Host, cl *Client) error {
+		tr := cl.CreateTransaction()
+		if _, err := tr.GetReadVersion().Get(); err != nil {
+			return err
+		}
+		l.Net().SetLink("client", "fdb-storage", sim.Link{LatencyMin: 100 * time.Millisecond, LatencyMax: 100 * time.Millisecond})
+		get := tr.Get([]byte("a"))
+		tr.Set([]byte("k"), nil)
+		commit := tr.Commit()
+		if err := h.Sleep(h.Context(), 10*time.Millisecond); err != nil {
+			return err
+		}
+		tr.Reset()
+		_, err := get.Get()
+		for name, err := range map[string]error{"get": err, "commit": commit.Get()} {
+			if !errors.Is(err, Error{CodeTransactionCancelled}) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if err := h.Sleep(h.Context(), time.Second); err != nil {
+			return err
+		}
+		if read(l, "k") != nil {
+			t.Error("applied")
 		}
 		return nil
 	})

@@ -125,3 +125,41 @@ func TestChangedReadsConflict(t *testing.T) {
 	}
 	t.Logf("%d reads changed, %d spared, %d refused for other keys", changed, spared, needless)
 }
+
+// TestReadsSeeOnlyEarlierWrites starts reads, writes, and only then waits.
+func TestReadsSeeOnlyEarlierWrites(t *testing.T) {
+	inClient(t, Options{}, func(_ *lab, _ *sim.Host, cl *Client) error {
+		if err := storeModel(cl, map[string]string{"a": "1", "b": "1", "c": "1"}); err != nil {
+			return err
+		}
+		tr := cl.CreateTransaction()
+		tr.Add([]byte("b"), []byte{1})
+		begin, end := FirstGreaterOrEqual([]byte("a")), FirstGreaterOrEqual([]byte("z"))
+		get, sum := tr.Get([]byte("a")), tr.Get([]byte("b"))
+		chunk := tr.GetChunk(begin, end, ChunkOptions{Mode: StreamingModeExact, Limit: 9})
+		key := tr.GetKey(FirstGreaterThan([]byte("a")))
+		tr.Add([]byte("b"), []byte{1})
+		tr.Set([]byte("a5"), nil)
+		tr.ClearRange([]byte("a"), []byte("c"))
+		a, err := get.Get()
+		if string(a) != "1" || err != nil {
+			t.Errorf("get a: %q %v", a, err)
+		}
+		b, err := sum.Get()
+		if string(b) != "2" || err != nil {
+			t.Errorf("get b: %q %v", b, err)
+		}
+		rows, err := chunk.Get()
+		if got := showRows(rows.KeyValues, err); got != `"a"="1" "b"="2" "c"="1"` {
+			t.Errorf("range: %s", got)
+		}
+		k, err := key.Get()
+		if string(k) != "b" || err != nil {
+			t.Errorf("key: %q %v", k, err)
+		}
+		if got := showRows(tr.GetRange(begin, end, RangeOptions{}).GetSliceWithError()); got != `"c"="1"` {
+			t.Errorf("range after the writes: %s", got)
+		}
+		return nil
+	})
+}
