@@ -62,10 +62,10 @@ func (l *life) notSent(err error) error {
 	return err
 }
 
-// awaitReads waits until no read is under way. It is the last that can keep the
-// commit from being sent.
+// awaitReads waits until no read is under way. It returns why one failed: that is
+// the last that can keep the commit from being sent. The end of the life is
+// nothing else, since it makes reads fail.
 func (l *life) awaitReads() error {
-	waited := l.reading > 0
 	for l.reading > 0 {
 		if l.idle == nil {
 			l.idle = l.client.h.NewEvent()
@@ -73,9 +73,6 @@ func (l *life) awaitReads() error {
 		if err := l.idle.Wait(l.ctx); err != nil {
 			return err
 		}
-	}
-	if waited && l.over != nil {
-		return l.over
 	}
 	return l.failed
 }

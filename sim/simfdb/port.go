@@ -52,20 +52,24 @@ func (t *portTransaction) GetRange(begin, end []byte, o store.RangeOptions) ([]s
 }
 
 func (l *life) get(key []byte, snapshot bool) ([]byte, error) {
-	if err := l.usable("get"); err != nil {
-		return nil, err
-	}
 	k := lookup{KeyRange: pointOf(key)}
-	if err := l.look(&k, snapshot); err != nil {
+	if err := l.readKey(&k, snapshot); err != nil {
 		return nil, err
-	}
-	if !k.known {
-		if err := l.fetch(&k); err != nil {
-			l.noteFailure(err)
-			return nil, err
-		}
 	}
 	return bytesOf(k.value, k.present), nil
+}
+
+// readKey reads a key and waits for it.
+func (l *life) readKey(k *lookup, snapshot bool) error {
+	if err := l.usable("get"); err != nil {
+		return err
+	}
+	if err := l.look(k, snapshot); err != nil || k.known {
+		return err
+	}
+	err := l.fetch(k)
+	l.noteFailure(err)
+	return err
 }
 
 func (l *life) getAll(keys [][]byte, snapshot bool) ([][]byte, error) {
@@ -116,11 +120,7 @@ func (l *life) getRange(begin, end []byte, o store.RangeOptions, snapshot bool) 
 		l.noteFailure(err)
 		return nil, false, err
 	}
-	kvs := make([]store.KeyValue, len(rows))
-	for i, row := range rows {
-		kvs[i] = store.KeyValue{Key: []byte(row.key), Value: bytesOf(row.value, true)}
-	}
-	return kvs, more, nil
+	return keyValues(rows), more, nil
 }
 
 // ReadVersion implements store.Tx.
@@ -173,17 +173,9 @@ func (t *portTransaction) AddWriteConflict(begin, end []byte) {
 // Watch implements store.Tx. Unlike the client's, it adds no read conflict range.
 func (t *portTransaction) Watch(key []byte) (store.Watch, error) {
 	l := t.life
-	if err := l.usable("watch"); err != nil {
-		return nil, err
-	}
 	k := lookup{KeyRange: pointOf(key)}
-	if err := l.look(&k, true); err != nil {
+	if err := l.readKey(&k, true); err != nil {
 		return nil, err
-	}
-	if !k.known {
-		if err := l.fetch(&k); err != nil {
-			return nil, err
-		}
 	}
 	w := l.newWatch(key)
 	l.watches = append(l.watches, w)

@@ -72,7 +72,7 @@ func (k *lookup) keepOwn() {
 // noteFailure notes the first read that failed: the commit will fail as well.
 func (l *life) noteFailure(err error) {
 	var e Error
-	if l.failed == nil && errors.As(err, &e) {
+	if err != nil && l.failed == nil && errors.As(err, &e) {
 		l.failed = err
 	}
 }

@@ -135,7 +135,7 @@ func boundaries(prefix string, ranges []KeyRange, within KeyRange) []KeyValue {
 	var rows []KeyValue
 	show := func(key, value string) {
 		if key = prefix + key; within.contains(key) {
-			rows = append(rows, KeyValue{[]byte(key), []byte(value)})
+			rows = append(rows, KeyValue{Key: []byte(key), Value: []byte(value)})
 		}
 	}
 	for _, r := range ranges {

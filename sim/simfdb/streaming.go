@@ -1,5 +1,7 @@
 package simfdb
 
+import "github.com/kelpie-registry/kelpie/store"
+
 // StreamingMode says how much of a range each answer should hold. The values are
 // those of the Go binding.
 type StreamingMode int
@@ -27,9 +29,7 @@ type Chunk struct {
 }
 
 // KeyValue is one row of a range read.
-type KeyValue struct {
-	Key, Value []byte
-}
+type KeyValue = store.KeyValue
 
 // ChunkOptions bound one answer of [Transaction.GetChunk], as the C API has them.
 type ChunkOptions struct {
