@@ -65,7 +65,7 @@ func readFacts(t *testing.T, file string) (world []string, facts []*fact) {
 	for i, line := range strings.Split(string(data), "\n") {
 		rest := strings.TrimSpace(line)
 		switch {
-		case line == "" || strings.HasPrefix(line, "#") || line == "world":
+		case rest == "" || strings.HasPrefix(rest, "#") || line == "world":
 		case strings.HasPrefix(line, "- "):
 			f := &fact{line: i + 1, text: line[2:]}
 			facts = append(facts, f)

@@ -192,7 +192,7 @@ func (r *recital) call(tx *recited, args []string) (wait func() string, ok bool)
 			if err != nil {
 				return outcome(err)
 			}
-			return fmt.Sprintf("0x%x", stamp)
+			return r.hideStamp(fmt.Sprintf("0x%x", stamp))
 		}, true
 	case "rv":
 		f := tx.GetReadVersion()
