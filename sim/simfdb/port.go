@@ -115,7 +115,8 @@ func (l *life) getRange(begin, end []byte, o store.RangeOptions, snapshot bool) 
 		return nil, false, Error{CodeKeyOutsideLegalRange}
 	}
 	v := l.reader(snapshot, false)
-	rows, more, err := v.between(selector{r.Begin, 1}, selector{r.End, 1}, rangeBounds{o.Limit, answerBytes, o.Reverse}, snapshot)
+	bounds := rangeBounds{limit: o.Limit, bytes: answerBytes, reverse: o.Reverse, whole: true}
+	rows, more, err := v.between(selector{r.Begin, 1}, selector{r.End, 1}, bounds, snapshot)
 	if err != nil {
 		l.noteFailure(err)
 		return nil, false, err
@@ -170,7 +171,8 @@ func (t *portTransaction) AddWriteConflict(begin, end []byte) {
 	}
 }
 
-// Watch implements store.Tx. Unlike the client's, it adds no read conflict range.
+// Watch implements store.Tx. Unlike the client's, it adds no read conflict range,
+// and does not fire before the commit.
 func (t *portTransaction) Watch(key []byte) (store.Watch, error) {
 	l := t.life
 	k := lookup{KeyRange: pointOf(key)}
@@ -178,6 +180,7 @@ func (t *portTransaction) Watch(key []byte) (store.Watch, error) {
 		return nil, err
 	}
 	w := l.newWatch(key)
+	w.port = true
 	l.watches = append(l.watches, w)
 	w.saw(&k)
 	return w, nil
@@ -186,16 +189,20 @@ func (t *portTransaction) Watch(key []byte) (store.Watch, error) {
 // Commit implements store.Txn. Other than the client's, it waits for the commit
 // as long as its context lasts and the transaction is not canceled; then the
 // error is store.ErrCommitUnknown, since the commit may be applied, or already is.
+// Reads that failed do not matter when there is nothing to commit.
 func (t *portTransaction) Commit() error {
 	l := t.life
 	if err := l.usable("commit"); err != nil {
 		if !l.started {
-			l.started = true
+			l.started, l.deferred = true, nil
 			l.endWatches(err)
 		}
 		return l.notSent(err)
 	}
 	l.started = true
+	if l.writes.empty() && len(l.written.ranges) == 0 {
+		l.failed = nil
+	}
 	err := l.commit()
 	l.finishCommit(err)
 	return err
@@ -213,6 +220,7 @@ func (t *portTransaction) Committed() store.Version {
 // not the commit.
 func (t *portTransaction) Cancel() {
 	if l := t.life; !l.started || !l.done {
+		l.deferred = nil // a canceled transaction has no other error
 		t.Transaction.Cancel()
 	}
 }

@@ -14,6 +14,7 @@ type rangeBounds struct {
 	limit   int // rows; 0: none
 	bytes   int // of the rows, each counted with rowOverhead; 0: none
 	reverse bool
+	whole   bool // it asks the server until an answer was bounded by bytes
 }
 
 // take counts rows off the bounds and returns how many of them are within, and
@@ -42,6 +43,7 @@ type rangeReader struct {
 	writes   *writeMap
 	bypass   bool // unreadable keys are read as they are stored
 	requests int  // sent
+	cut      bool // the last answer was bounded by bytes
 }
 
 // reader returns a reader of ranges. If it lasts, it goes on seeing the writes as
@@ -59,7 +61,7 @@ func (l *life) reader(snapshot, lasts bool) *rangeReader {
 
 // read returns the rows of r that the transaction sees. It stops at the bounds,
 // and, when there is a bound on bytes, before it would ask a server with rows at
-// hand; more is true then.
+// hand, unless it is to be whole; more is true then.
 func (v *rangeReader) read(r KeyRange, o rangeBounds) (rows []row, more bool, err error) {
 	bytes := o.bytes
 	for rest := r; !rest.empty(); {
@@ -72,7 +74,7 @@ func (v *rangeReader) read(r KeyRange, o rangeBounds) (rows []row, more bool, er
 		}
 		stretch, stored, known := v.known(part, o.reverse)
 		if !known {
-			if bytes > 0 && len(rows) > 0 {
+			if bytes > 0 && len(rows) > 0 && (!o.whole || v.cut) {
 				return rows, true, nil
 			}
 			if err := v.ask(v.unknown(stretch, part, o.reverse), o); err != nil {
@@ -134,6 +136,7 @@ func (v *rangeReader) ask(r KeyRange, o rangeBounds) error {
 	if err != nil {
 		return err
 	}
+	v.cut = reply.more && (o.limit == 0 || len(reply.rows) < o.limit)
 	stored := reply.rows
 	if o.reverse {
 		stored = slices.Clone(stored)

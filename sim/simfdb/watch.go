@@ -17,6 +17,9 @@ type Watch struct {
 	known   bool    // value and present
 	version Version // the version from which on the storage server may compare
 
+	// port: writes of the transaction itself fire it only once they are committed.
+	port bool
+
 	// A later write in the transaction gave the key this value.
 	later        bool
 	laterPresent bool
@@ -93,7 +96,7 @@ func (w *Watch) saw(k *lookup) {
 func (l *life) triggerWatches(r KeyRange, value string, present, known bool) {
 	for _, w := range l.watches {
 		switch {
-		case w.ended || !r.contains(w.key):
+		case w.ended || w.port || !r.contains(w.key):
 		case !known,
 			w.known && (w.present != present || w.value != value),
 			w.later && (w.laterPresent != present || w.laterValue != value):
