@@ -56,14 +56,19 @@ func Open(e Engine, c clock.Clock, r *rand.Rand, o Options) (*DB, error) {
 // backoff while the error is [Retryable] and ctx lasts. It returns the commit
 // version, zero when fn wrote nothing.
 //
-// fn may run several times and must have no effect but through tx. An error
-// that fn returns ends the transaction without applying it, unless the error
-// is itself a retryable one from tx.
+// fn may run several times and must have no effect but through tx, which may be
+// a [Guesser] that guesses. An error that fn returns ends the transaction
+// without applying it, unless the error is itself a retryable one from tx.
 //
 // An error that is not [ErrCommitUnknown] promises that no attempt was applied.
 func (db *DB) Transact(ctx context.Context, fn func(Tx) error) (Version, error) {
+	return db.transact(ctx, maxGuesses, fn)
+}
+
+// transact is Transact with guesses in the first attempts, where the engine can.
+func (db *DB) transact(ctx context.Context, guesses int, fn func(Tx) error) (Version, error) {
 	for attempt := 0; ; attempt++ {
-		v, err := db.attempt(ctx, fn)
+		v, err := db.attempt(ctx, attempt < guesses, fn)
 		if err == nil {
 			return v, nil
 		}
@@ -79,11 +84,11 @@ func (db *DB) Transact(ctx context.Context, fn func(Tx) error) (Version, error) 
 // Read runs fn against one consistent version, with the same retries. It
 // commits nothing.
 func (db *DB) Read(ctx context.Context, fn func(Reader) error) error {
-	_, err := db.Transact(ctx, func(tx Tx) error { return fn(tx) })
+	_, err := db.transact(ctx, 0, func(tx Tx) error { return fn(tx) })
 	return err
 }
 
-func (db *DB) attempt(ctx context.Context, fn func(Tx) error) (Version, error) {
+func (db *DB) attempt(ctx context.Context, mayGuess bool, fn func(Tx) error) (Version, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("store: transaction not started: %w", err)
 	}
@@ -91,9 +96,19 @@ func (db *DB) attempt(ctx context.Context, fn func(Tx) error) (Version, error) {
 	defer cancel()
 	tx := db.engine.Begin(actx)
 	defer tx.Cancel()
+	guesser, guesses := tx.(Guesser)
+	if guesses = guesses && mayGuess; guesses {
+		guesser.Guess()
+	}
 	err := fn(tx)
-	if err == nil {
+	switch {
+	case err == nil:
 		err = tx.Commit()
+	case guesses && !Retryable(err):
+		// The body may have failed because of a wrong guess.
+		if wrong := guesser.Confirm(); wrong != nil {
+			err = wrong
+		}
 	}
 	if err == nil {
 		return tx.Committed(), nil

@@ -1,0 +1,256 @@
+package etcd
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/kelpie-registry/kelpie/store"
+)
+
+// batcher sends proposals. Those that come while others are on their way wait,
+// and travel together: one request, one entry in the log of the cluster, one
+// revision. Each is a transaction of its own inside the request, with its own
+// conditions, and is applied or refused on its own.
+//
+// etcd judges the conditions of all before it applies any. So proposals share a
+// request only when none writes what another reads or writes: then it does not
+// matter in which order they take effect, and they may share a version.
+type batcher struct {
+	engine *Engine
+
+	mu       sync.Mutex
+	queue    []*proposal
+	inFlight int
+	closed   bool
+}
+
+const (
+	// maxInFlight bounds the requests under way at a time. Few make for large
+	// batches, and one at a time for a commit that always waits for the one
+	// before.
+	maxInFlight = 4
+
+	// maxBatch bounds the proposals of one request: their stamps differ by their
+	// order in it.
+	maxBatch = 64
+)
+
+// submit sends a proposal and waits for the answer, or until ctx ends. The error
+// is store.ErrCommitUnknown, or promises that the proposal was not applied.
+func (b *batcher) submit(ctx context.Context, p *proposal) (*answer, error) {
+	p.ctx, p.done = ctx, make(chan struct{})
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return nil, errClosed
+	}
+	b.queue = append(b.queue, p)
+	b.launch()
+	b.mu.Unlock()
+	select {
+	case <-p.done:
+		return &p.answer, p.err
+	case <-ctx.Done():
+	}
+	b.mu.Lock()
+	taken := p.taken
+	if !taken {
+		b.queue = slices.DeleteFunc(b.queue, func(q *proposal) bool { return q == p })
+	}
+	b.mu.Unlock()
+	if !taken {
+		return nil, ended(ctx.Err())
+	}
+	return nil, fmt.Errorf("etcd: %w: %w", store.ErrCommitUnknown, ctx.Err())
+}
+
+// launch starts requests while there may be more of them. The caller holds the
+// lock.
+func (b *batcher) launch() {
+	for b.inFlight < maxInFlight && len(b.queue) > 0 {
+		batch := b.take()
+		b.inFlight++
+		b.engine.tasks.Go(func() {
+			b.send(batch)
+			b.mu.Lock()
+			b.inFlight--
+			b.launch()
+			b.mu.Unlock()
+		})
+	}
+}
+
+// take removes the first proposal from the queue and those that can travel with
+// it.
+func (b *batcher) take() []*proposal {
+	l := load{o: &b.engine.o}
+	b.queue = slices.DeleteFunc(b.queue, func(p *proposal) bool {
+		if !l.add(p) {
+			return false
+		}
+		p.taken = true
+		return true
+	})
+	return l.batch
+}
+
+// load is a request that is being put together.
+type load struct {
+	o       *Options
+	batch   []*proposal
+	size    int
+	read    map[string]bool
+	written map[string]bool
+	added   map[string]bool
+}
+
+// add takes p along, or reports that it cannot.
+func (l *load) add(p *proposal) bool {
+	if len(l.batch) == 0 {
+		l.read, l.written, l.added = map[string]bool{}, map[string]bool{}, map[string]bool{}
+		l.put(p)
+		return true
+	}
+	first := l.batch[0]
+	if first.alone || p.alone || len(l.batch) == min(maxBatch, l.o.MaxTxnOps/2) || l.size+p.size > l.o.MaxRequestBytes/2 {
+		return false
+	}
+	// A transaction inside another one is allowed what the outer one leaves.
+	inner := l.o.MaxTxnOps / 4
+	for _, q := range []*proposal{first, p} {
+		if max(len(q.cmps), q.ops, len(q.elses)) > inner {
+			return false
+		}
+	}
+	if l.meets(p) {
+		return false
+	}
+	l.put(p)
+	return true
+}
+
+// meets reports whether p and a proposal of the batch are in each other's way.
+func (l *load) meets(p *proposal) bool {
+	for _, k := range p.reads {
+		if l.written[k] || l.added[k] {
+			return true
+		}
+	}
+	for _, k := range p.writes {
+		if l.read[k] || l.written[k] || l.added[k] {
+			return true
+		}
+	}
+	for _, u := range p.lanes {
+		if l.read[u.key] || l.written[u.key] {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *load) put(p *proposal) {
+	l.batch = append(l.batch, p)
+	l.size += p.size
+	for _, k := range p.reads {
+		l.read[k] = true
+	}
+	for _, k := range p.writes {
+		l.written[k] = true
+	}
+	for _, u := range p.lanes {
+		l.added[u.key] = true
+	}
+}
+
+// send makes one request for the batch, and hands out the answers.
+func (b *batcher) send(batch []*proposal) {
+	ctx, cancel := whileAny(batch)
+	defer cancel()
+	ctx, d := tracked(ctx)
+	r, err := b.request(ctx, batch)
+	if err != nil && len(batch) > 1 && refused(err) {
+		// One spoilt it for all: each for itself.
+		for _, p := range batch {
+			b.send([]*proposal{p})
+		}
+		return
+	}
+	for i, p := range batch {
+		switch {
+		case err != nil:
+			p.err = b.engine.commitError(p.ctx, d, err)
+		case len(batch) == 1:
+			p.answer = answer{succeeded: r.Succeeded, revision: r.Header.Revision, found: r.Responses}
+		default:
+			part := r.Responses[i].GetResponseTxn()
+			p.answer = answer{succeeded: part.GetSucceeded(), revision: r.Header.Revision, order: uint16(i), found: part.GetResponses()}
+		}
+		close(p.done)
+	}
+}
+
+func (b *batcher) request(ctx context.Context, batch []*proposal) (*clientv3.TxnResponse, error) {
+	trail := b.trail(batch)
+	if len(batch) == 1 {
+		p := batch[0]
+		return b.engine.client.Txn(ctx).If(p.cmps...).Then(append(p.puts(0), trail...)...).Else(p.elses...).Commit()
+	}
+	ops := make([]clientv3.Op, 0, len(batch)+1)
+	for i, p := range batch {
+		ops = append(ops, clientv3.OpTxn(p.cmps, p.puts(uint16(i)), p.elses))
+	}
+	return b.engine.client.Txn(ctx).Then(append(ops, trail...)...).Commit()
+}
+
+// trail returns the operation that lists the tombstones of a batch, if there
+// are any. Those of proposals that are refused are on the list, too, and will
+// not be found.
+func (b *batcher) trail(batch []*proposal) []clientv3.Op {
+	var keys []string
+	for _, p := range batch {
+		keys = append(keys, p.tombs...)
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	return []clientv3.Op{clientv3.OpPut(b.engine.keys.trail(b.engine.latest(), randomID()), encodeTexts(keys))}
+}
+
+// close refuses what waits and what comes.
+func (b *batcher) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	for _, p := range b.queue {
+		p.err = errClosed
+		close(p.done)
+	}
+	b.queue = nil
+}
+
+// whileAny returns a context that ends when those of all proposals have.
+func whileAny(batch []*proposal) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	var mu sync.Mutex
+	left := len(batch)
+	for _, p := range batch {
+		p.stop = context.AfterFunc(p.ctx, func() {
+			mu.Lock()
+			defer mu.Unlock()
+			if left--; left == 0 {
+				cancel(fmt.Errorf("etcd: every caller has given up: %w", context.Canceled))
+			}
+		})
+	}
+	return ctx, func() {
+		for _, p := range batch {
+			p.stop()
+		}
+		cancel(nil)
+	}
+}

@@ -1,0 +1,161 @@
+package etcd
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/kelpie-registry/kelpie/store"
+)
+
+// maxResends bounds how often a commit is sent again because it was refused for
+// a reason that has nothing to do with what the transaction read.
+const maxResends = 20
+
+// Commit implements [store.Txn]. The commit of a transaction that wrote nothing
+// confirms its guesses.
+func (t *Txn) Commit() error {
+	err := t.commit()
+	if err != nil {
+		t.end(err)
+	}
+	return err
+}
+
+func (t *Txn) commit() error {
+	if err := t.enter(); err != nil {
+		return err
+	}
+	defer t.busy.Unlock()
+	if size := t.writes.size + t.readSize; size > store.MaxTxnBytes {
+		return fmt.Errorf("etcd: commit: %w: the transaction has %d bytes, limit %d", store.ErrTooLarge, size, store.MaxTxnBytes)
+	}
+	var err error
+	if t.writes.empty() {
+		err = t.confirm()
+	} else {
+		err = t.write()
+	}
+	if err != nil {
+		return err
+	}
+	for _, w := range t.watches {
+		w.start()
+	}
+	t.watches = nil
+	t.drop(nil)
+	return nil
+}
+
+// write sends the writes until they are applied or refused for good.
+func (t *Txn) write() error {
+	e := t.engine
+	c := t.conditions()
+	for range maxResends {
+		p, err := t.propose(c)
+		if err != nil {
+			return err
+		}
+		a, err := e.batcher.submit(t.ctx, p)
+		if err != nil {
+			p.giveBack(e, !errors.Is(err, store.ErrCommitUnknown))
+			if errors.Is(err, store.ErrCommitUnknown) {
+				t.forget()
+			}
+			return err
+		}
+		e.saw(a.revision)
+		if a.succeeded {
+			t.committed = store.Version(a.revision)
+			p.succeeded(e, a.revision)
+			t.applied(a)
+			return nil
+		}
+		p.refused(e, a)
+		if err := t.refusedFor(c, a); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("etcd: commit: %w: refused %d times by lanes and records", store.ErrConflict, maxResends)
+}
+
+// Confirm implements [store.Guesser].
+func (t *Txn) Confirm() error {
+	if err := t.enter(); err != nil {
+		return err
+	}
+	defer t.busy.Unlock()
+	return t.confirm()
+}
+
+// confirm has the store judge the reads. The reads of a transaction that has
+// not guessed are of one version and need no judge.
+func (t *Txn) confirm() error {
+	if t.guessedAt == 0 {
+		return nil
+	}
+	e := t.engine
+	c := t.conditions()
+	for range maxResends {
+		if err := c.fit(e, 0, 0); err != nil {
+			return err
+		}
+		r, err := e.client.Txn(t.ctx).If(c.compares(e)...).Then(c.probe(e)).Else(c.elses(e)...).Commit()
+		if err != nil {
+			return e.readError(t.ctx, err)
+		}
+		a := &answer{succeeded: r.Succeeded, revision: r.Header.Revision, found: r.Responses}
+		e.saw(a.revision)
+		if a.succeeded {
+			t.confirmed(a.revision)
+			return nil
+		}
+		if err := t.refusedFor(c, a); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("etcd: confirm: %w: refused %d times by records", store.ErrConflict, maxResends)
+}
+
+// confirmed notes that all reads were still right at a revision.
+func (t *Txn) confirmed(revision int64) {
+	r := t.engine.recall
+	if r == nil {
+		return
+	}
+	for key, p := range t.points {
+		r.confirmed(key, p, revision)
+	}
+}
+
+// applied notes what the commit made of the keys.
+func (t *Txn) applied(a *answer) {
+	r := t.engine.recall
+	if r == nil {
+		return
+	}
+	t.confirmed(a.revision)
+	for _, w := range t.writes.list {
+		switch {
+		case w.kind == opAdd:
+			r.forget(w.key)
+		case w.kind == opClear:
+			r.learn(w.key, nil, a.revision)
+		case w.kind == opStamped && w.added:
+			r.learn(w.key, addTo(fillStamp(w.value, w.offset, t.committed, a.order), w.delta), a.revision)
+		case w.kind == opStamped:
+			r.learn(w.key, fillStamp(w.value, w.offset, t.committed, a.order), a.revision)
+		default:
+			r.learn(w.key, w.value, a.revision)
+		}
+	}
+}
+
+// forget drops what is remembered of keys whose fate is not known.
+func (t *Txn) forget() {
+	if t.engine.recall == nil {
+		return
+	}
+	for _, w := range t.writes.list {
+		t.engine.recall.forget(w.key)
+	}
+}
