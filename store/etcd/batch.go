@@ -6,7 +6,7 @@ import (
 	"slices"
 	"sync"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"github.com/kelpie-registry/kelpie/store"
 )
@@ -32,7 +32,7 @@ const (
 	// maxInFlight bounds the requests under way at a time. Few make for large
 	// batches, and one at a time for a commit that always waits for the one
 	// before.
-	maxInFlight = 4
+	maxInFlight = 2
 
 	// maxBatch bounds the proposals of one request: their stamps differ by their
 	// order in it.
@@ -47,6 +47,14 @@ func (b *batcher) submit(ctx context.Context, p *proposal) (*answer, error) {
 	if b.closed {
 		b.mu.Unlock()
 		return nil, errClosed
+	}
+	if b.inFlight < maxInFlight && len(b.queue) == 0 {
+		// Nobody to travel with: at once, and without another goroutine.
+		b.inFlight++
+		b.mu.Unlock()
+		b.sendOne(ctx, p)
+		b.landed()
+		return &p.answer, p.err
 	}
 	b.queue = append(b.queue, p)
 	b.launch()
@@ -76,12 +84,17 @@ func (b *batcher) launch() {
 		b.inFlight++
 		b.engine.tasks.Go(func() {
 			b.send(batch)
-			b.mu.Lock()
-			b.inFlight--
-			b.launch()
-			b.mu.Unlock()
+			b.landed()
 		})
 	}
+}
+
+// landed ends a request, and starts the next.
+func (b *batcher) landed() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.inFlight--
+	b.launch()
 }
 
 // take removes the first proposal from the queue and those that can travel with
@@ -120,9 +133,9 @@ func (l *load) add(p *proposal) bool {
 		return false
 	}
 	// A transaction inside another one is allowed what the outer one leaves.
-	inner := l.o.MaxTxnOps / 4
+	within := l.o.MaxTxnOps / 4
 	for _, q := range []*proposal{first, p} {
-		if max(len(q.cmps), q.ops, len(q.elses)) > inner {
+		if max(len(q.cmps), q.ops) > within {
 			return false
 		}
 	}
@@ -167,50 +180,52 @@ func (l *load) put(p *proposal) {
 	}
 }
 
-// send makes one request for the batch, and hands out the answers.
+// sendOne makes a request of one proposal.
+func (b *batcher) sendOne(ctx context.Context, p *proposal) {
+	ctx, d := tracked(ctx)
+	r, err := b.engine.commitTxn(ctx, d, &etcdserverpb.TxnRequest{Compare: p.cmps, Success: append(p.puts(0), b.trail(p)...)})
+	if err != nil {
+		p.err = b.engine.commitError(ctx, d, err)
+		return
+	}
+	p.answer = answer{succeeded: r.Succeeded, revision: r.Header.Revision}
+}
+
+// send makes a request of a batch, and hands out the answers.
 func (b *batcher) send(batch []*proposal) {
+	defer func() {
+		for _, p := range batch {
+			close(p.done)
+		}
+	}()
+	if len(batch) == 1 {
+		b.sendOne(batch[0].ctx, batch[0])
+		return
+	}
 	ctx, cancel := whileAny(batch)
 	defer cancel()
 	ctx, d := tracked(ctx)
-	r, err := b.request(ctx, batch)
-	if err != nil && len(batch) > 1 && refused(err) {
-		// One spoilt it for all: each for itself.
-		for _, p := range batch {
-			b.send([]*proposal{p})
-		}
-		return
+	ops := make([]op, 0, len(batch)+1)
+	for i, p := range batch {
+		ops = append(ops, inner(&etcdserverpb.TxnRequest{Compare: p.cmps, Success: p.puts(uint16(i))}))
 	}
+	r, err := b.engine.commitTxn(ctx, d, &etcdserverpb.TxnRequest{Success: append(ops, b.trail(batch...)...)})
 	for i, p := range batch {
 		switch {
-		case err != nil:
-			p.err = b.engine.commitError(p.ctx, d, err)
-		case len(batch) == 1:
-			p.answer = answer{succeeded: r.Succeeded, revision: r.Header.Revision, found: r.Responses}
+		case err == nil:
+			p.answer = answer{succeeded: r.Responses[i].GetResponseTxn().GetSucceeded(), revision: r.Header.Revision, order: uint16(i)}
+		case refused(err):
+			b.sendOne(p.ctx, p) // one spoilt it for all: each for itself
 		default:
-			part := r.Responses[i].GetResponseTxn()
-			p.answer = answer{succeeded: part.GetSucceeded(), revision: r.Header.Revision, order: uint16(i), found: part.GetResponses()}
+			p.err = b.engine.commitError(p.ctx, d, err)
 		}
-		close(p.done)
 	}
-}
-
-func (b *batcher) request(ctx context.Context, batch []*proposal) (*clientv3.TxnResponse, error) {
-	trail := b.trail(batch)
-	if len(batch) == 1 {
-		p := batch[0]
-		return b.engine.client.Txn(ctx).If(p.cmps...).Then(append(p.puts(0), trail...)...).Else(p.elses...).Commit()
-	}
-	ops := make([]clientv3.Op, 0, len(batch)+1)
-	for i, p := range batch {
-		ops = append(ops, clientv3.OpTxn(p.cmps, p.puts(uint16(i)), p.elses))
-	}
-	return b.engine.client.Txn(ctx).Then(append(ops, trail...)...).Commit()
 }
 
 // trail returns the operation that lists the tombstones of a batch, if there
 // are any. Those of proposals that are refused are on the list, too, and will
 // not be found.
-func (b *batcher) trail(batch []*proposal) []clientv3.Op {
+func (b *batcher) trail(batch ...*proposal) []op {
 	var keys []string
 	for _, p := range batch {
 		keys = append(keys, p.tombs...)
@@ -218,7 +233,7 @@ func (b *batcher) trail(batch []*proposal) []clientv3.Op {
 	if len(keys) == 0 {
 		return nil
 	}
-	return []clientv3.Op{clientv3.OpPut(b.engine.keys.trail(b.engine.latest(), randomID()), encodeTexts(keys))}
+	return []op{put(b.engine.keys.trail(b.engine.latest(), randomID()), encodeTexts(keys))}
 }
 
 // close refuses what waits and what comes.

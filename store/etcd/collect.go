@@ -7,8 +7,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // Tombstones and records serve transactions that read before they were written.
@@ -28,23 +28,18 @@ type sample struct {
 
 // restoreHorizon makes a horizon at the present revision where there is none.
 func (e *Engine) restoreHorizon(ctx context.Context) error {
-	r, err := e.client.Get(ctx, e.keys.horizon())
+	r, err := e.get(ctx, look(e.keys.horizon(), ""))
 	if err != nil {
 		return err
 	}
-	e.saw(r.Header.Revision)
 	if len(r.Kvs) > 0 {
 		return nil
 	}
-	made, err := e.client.Txn(ctx).
-		If(clientv3.Compare(clientv3.CreateRevision(e.keys.horizon()), "=", 0)).
-		Then(clientv3.OpPut(e.keys.horizon(), revisionText(r.Header.Revision))).
-		Commit()
-	if err != nil {
-		return err
-	}
-	e.saw(made.Header.Revision)
-	return nil
+	_, err = e.txn(ctx, e.kv, &etcdserverpb.TxnRequest{
+		Compare: []compare{modIs(e.keys.horizon(), 0)},
+		Success: []op{put(e.keys.horizon(), revisionText(r.Header.Revision))},
+	})
+	return err
 }
 
 // collect moves the horizon and removes what is behind it, until the engine
@@ -73,11 +68,10 @@ func (e *Engine) collect() {
 // It is close enough until it lags by a quarter more than it has to: of several
 // engines one moves it, and that one sweeps.
 func (e *Engine) takeSample(samples []sample) ([]sample, int64) {
-	r, err := e.client.Get(e.ctx, e.keys.horizon())
+	r, err := e.get(e.ctx, look(e.keys.horizon(), ""))
 	if err != nil || len(r.Kvs) == 0 {
 		return samples, 0
 	}
-	e.saw(r.Header.Revision)
 	now := e.o.Clock.Monotonic()
 	samples = append(samples, sample{at: now, revision: r.Header.Revision})
 	var due, overdue int64
@@ -99,14 +93,13 @@ func (e *Engine) takeSample(samples []sample) ([]sample, int64) {
 
 // moveHorizon moves the horizon forward, never back.
 func (e *Engine) moveHorizon(ctx context.Context, revision int64) (bool, error) {
-	r, err := e.client.Txn(ctx).
-		If(clientv3.Compare(clientv3.Value(e.keys.horizon()), "<", revisionText(revision))).
-		Then(clientv3.OpPut(e.keys.horizon(), revisionText(revision))).
-		Commit()
+	r, err := e.txn(ctx, e.kv, &etcdserverpb.TxnRequest{
+		Compare: []compare{valueBelow(e.keys.horizon(), revisionText(revision))},
+		Success: []op{put(e.keys.horizon(), revisionText(revision))},
+	})
 	if err != nil {
 		return false, e.readError(ctx, err)
 	}
-	e.saw(r.Header.Revision)
 	return r.Succeeded, nil
 }
 
@@ -121,14 +114,14 @@ func (e *Engine) sweep(ctx context.Context, horizon int64) error {
 
 // sweepRange calls drop for each row of a kind that is not younger than the
 // horizon, and has what it returns carried out.
-func (e *Engine) sweepRange(ctx context.Context, horizon int64, bounds func() (string, string), drop func(*mvccpb.KeyValue) ([]clientv3.Op, error)) error {
+func (e *Engine) sweepRange(ctx context.Context, horizon int64, bounds func() (string, string), drop func(*mvccpb.KeyValue) ([]op, error)) error {
 	begin, end := bounds()
 	for {
-		r, err := e.client.Get(ctx, begin, clientv3.WithRange(end), clientv3.WithLimit(sweepRows))
+		r, err := e.get(ctx, look(begin, end, atMost(sweepRows)))
 		if err != nil {
 			return e.readError(ctx, err)
 		}
-		var ops []clientv3.Op
+		var ops []op
 		for _, row := range r.Kvs {
 			begin = string(row.Key) + "\x00"
 			if row.ModRevision > horizon {
@@ -150,32 +143,32 @@ func (e *Engine) sweepRange(ctx context.Context, horizon int64, bounds func() (s
 }
 
 // dropIf removes a range of rows if a condition holds.
-func dropIf(begin, end string, cmps ...clientv3.Cmp) clientv3.Op {
-	return clientv3.OpTxn(cmps, []clientv3.Op{clientv3.OpDelete(begin, clientv3.WithRange(end))}, nil)
+func dropIf(begin, end string, cmps ...compare) op {
+	return inner(&etcdserverpb.TxnRequest{Compare: cmps, Success: []op{remove(begin, end)}})
 }
 
-func (e *Engine) dropRecord(row *mvccpb.KeyValue) ([]clientv3.Op, error) {
+func (e *Engine) dropRecord(row *mvccpb.KeyValue) ([]op, error) {
 	key := string(row.Key)
-	return []clientv3.Op{dropIf(key, key+"\x00", clientv3.Compare(clientv3.ModRevision(key), "=", row.ModRevision))}, nil
+	return []op{dropIf(key, key+"\x00", modIs(key, row.ModRevision))}, nil
 }
 
 // followTrail removes the tombstones of one commit and then their list. A key
 // goes only while its tombstone is what that commit wrote and no row is
 // younger: lanes that are older than the tombstone go along, and would count
 // again without it.
-func (e *Engine) followTrail(row *mvccpb.KeyValue) ([]clientv3.Op, error) {
+func (e *Engine) followTrail(row *mvccpb.KeyValue) ([]op, error) {
 	keys, err := decodeTexts(row.Value)
 	if err != nil {
 		return nil, fmt.Errorf("%w, of tombstones", err)
 	}
-	var ops []clientv3.Op
+	var ops []op
 	for _, key := range keys {
 		begin, end := e.keys.rows(key)
 		ops = append(ops, dropIf(
 			begin, end,
-			clientv3.Compare(clientv3.ModRevision(e.keys.base(key)), "=", row.ModRevision),
-			clientv3.Compare(clientv3.Value(e.keys.base(key)), "=", tombstone()),
-			clientv3.Compare(clientv3.ModRevision(begin), "<", row.ModRevision+1).WithRange(end),
+			modIs(e.keys.base(key), row.ModRevision),
+			valueIs(e.keys.base(key), tombstone()),
+			modBelow(begin, end, row.ModRevision+1),
 		))
 	}
 	last, err := e.dropRecord(row)
@@ -184,14 +177,12 @@ func (e *Engine) followTrail(row *mvccpb.KeyValue) ([]clientv3.Op, error) {
 
 // carryOut runs operations, in order, in as many transactions of etcd as it
 // takes.
-func (e *Engine) carryOut(ctx context.Context, ops []clientv3.Op) error {
+func (e *Engine) carryOut(ctx context.Context, ops []op) error {
 	for len(ops) > 0 {
 		n := min(len(ops), e.o.MaxTxnOps/2)
-		r, err := e.client.Txn(ctx).Then(ops[:n]...).Commit()
-		if err != nil {
+		if _, err := e.txn(ctx, e.kv, &etcdserverpb.TxnRequest{Success: ops[:n]}); err != nil {
 			return e.readError(ctx, err)
 		}
-		e.saw(r.Header.Revision)
 		ops = ops[n:]
 	}
 	return nil

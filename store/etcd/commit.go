@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	"github.com/kelpie-registry/kelpie/store"
 )
 
@@ -63,19 +65,31 @@ func (t *Txn) write() error {
 			}
 			return err
 		}
-		e.saw(a.revision)
 		if a.succeeded {
 			t.committed = store.Version(a.revision)
 			p.succeeded(e, a.revision)
 			t.applied(a)
 			return nil
 		}
-		p.refused(e, a)
-		if err := t.refusedFor(c, a); err != nil {
+		if err := t.inquire(c, p); err != nil {
 			return err
 		}
 	}
 	return fmt.Errorf("etcd: commit: %w: refused %d times by lanes and records", store.ErrConflict, maxResends)
+}
+
+// inquire finds out why a proposal was refused. It returns nil when it is worth
+// sending again.
+func (t *Txn) inquire(c *conditions, p *proposal) error {
+	e := t.engine
+	r, err := e.txn(t.ctx, e.kv, &etcdserverpb.TxnRequest{Success: p.why})
+	if err != nil {
+		p.giveBack(e, true)
+		t.forget()
+		return e.readError(t.ctx, err)
+	}
+	p.refused(e, r.Responses)
+	return t.refusedFor(c, r.Responses, r.Header.Revision)
 }
 
 // Confirm implements [store.Guesser].
@@ -99,17 +113,15 @@ func (t *Txn) confirm() error {
 		if err := c.fit(e, 0, 0); err != nil {
 			return err
 		}
-		r, err := e.client.Txn(t.ctx).If(c.compares(e)...).Then(c.probe(e)).Else(c.elses(e)...).Commit()
+		r, err := e.txn(t.ctx, e.kv, &etcdserverpb.TxnRequest{Compare: c.compares(e), Success: []op{c.probe(e)}, Failure: c.why(e)})
 		if err != nil {
 			return e.readError(t.ctx, err)
 		}
-		a := &answer{succeeded: r.Succeeded, revision: r.Header.Revision, found: r.Responses}
-		e.saw(a.revision)
-		if a.succeeded {
-			t.confirmed(a.revision)
+		if r.Succeeded {
+			t.confirmed(r.Header.Revision)
 			return nil
 		}
-		if err := t.refusedFor(c, a); err != nil {
+		if err := t.refusedFor(c, r.Responses, r.Header.Revision); err != nil {
 			return err
 		}
 	}
@@ -154,6 +166,9 @@ func (t *Txn) applied(a *answer) {
 func (t *Txn) forget() {
 	if t.engine.recall == nil {
 		return
+	}
+	for key := range t.points {
+		t.engine.recall.forget(key)
 	}
 	for _, w := range t.writes.list {
 		t.engine.recall.forget(w.key)

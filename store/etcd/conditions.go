@@ -8,7 +8,6 @@ import (
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/kelpie-registry/kelpie/store"
 )
@@ -51,68 +50,58 @@ func (t *Txn) conditions() *conditions {
 func (c *conditions) empty() bool { return len(c.keys) == 0 && len(c.ranges) == 0 }
 
 // compares returns the conditions as etcd takes them.
-func (c *conditions) compares(e *Engine) []clientv3.Cmp {
+func (c *conditions) compares(e *Engine) []compare {
 	if c.empty() {
 		return nil
 	}
 	begin, end := e.keys.records()
-	cmps := make([]clientv3.Cmp, 0, 4+len(c.keys)+len(c.ranges))
-	cmps = append(
-		cmps,
-		clientv3.Compare(clientv3.Value(e.keys.horizon()), "<", revisionText(c.oldest+1)),
-		clientv3.Compare(clientv3.ModRevision(begin), "<", c.harmless+1).WithRange(end),
-	)
+	cmps := make([]compare, 0, 4+len(c.keys)+len(c.ranges))
+	cmps = append(cmps, valueBelow(e.keys.horizon(), revisionText(c.oldest+1)), modBelow(begin, end, c.harmless+1))
 	for _, key := range c.keys {
 		begin, end := e.keys.rows(key)
-		cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(begin), "<", c.points[key].rows+1).WithRange(end))
+		cmps = append(cmps, modBelow(begin, end, c.points[key].rows+1))
 	}
 	for _, s := range c.ranges {
 		begin, end := e.keys.rowsOf(s)
-		cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(begin), "<", c.since+1).WithRange(end))
+		cmps = append(cmps, modBelow(begin, end, c.since+1))
 	}
 	return cmps
 }
 
 // probe is a read that costs little. A transaction of etcd that reads nothing is
 // not held to be in need of agreement.
-func (c *conditions) probe(e *Engine) clientv3.Op {
-	return clientv3.OpGet(e.keys.horizon(), clientv3.WithKeysOnly())
-}
+func (c *conditions) probe(e *Engine) op { return look(e.keys.horizon(), "", keysOnly) }
 
-// elses returns the reads that tell, after a refusal, which condition did not
-// hold. They see what the conditions saw.
-func (c *conditions) elses(e *Engine) []clientv3.Op {
+// why returns the reads that tell, after a refusal, which condition did not
+// hold, or which does not hold by then.
+func (c *conditions) why(e *Engine) []op {
 	if c.empty() {
 		return nil
 	}
 	begin, end := e.keys.records()
-	ops := make([]clientv3.Op, 0, 4+len(c.keys)+len(c.ranges))
-	ops = append(
-		ops,
-		clientv3.OpGet(e.keys.horizon()),
-		clientv3.OpGet(begin, clientv3.WithRange(end), clientv3.WithMinModRev(c.harmless+1)),
-	)
+	ops := make([]op, 0, 4+len(c.keys)+len(c.ranges))
+	ops = append(ops, look(e.keys.horizon(), ""), look(begin, end, youngerThan(c.harmless)))
 	for _, key := range c.keys {
 		begin, end := e.keys.rows(key)
-		ops = append(ops, clientv3.OpGet(begin, clientv3.WithRange(end)))
+		ops = append(ops, look(begin, end))
 	}
 	for _, s := range c.ranges {
 		begin, end := e.keys.rowsOf(s)
-		ops = append(ops, clientv3.OpGet(begin, clientv3.WithRange(end), clientv3.WithMinModRev(c.since+1), clientv3.WithKeysOnly(), clientv3.WithLimit(1)))
+		ops = append(ops, look(begin, end, youngerThan(c.since), keysOnly, atMost(1)))
 	}
 	return ops
 }
 
 // size is an upper bound of what the conditions add to a request, in bytes.
 func (c *conditions) size(e *Engine) int {
-	n := 0
+	n := 4 * rowOverhead(e, "")
 	for _, key := range c.keys {
 		n += 2 * rowOverhead(e, key)
 	}
 	for _, s := range c.ranges {
 		n += rowOverhead(e, s.begin) + rowOverhead(e, s.end)
 	}
-	return 2 * (n + 4*rowOverhead(e, ""))
+	return n
 }
 
 // rowOverhead is an upper bound of the bytes of a row's name in a request, and
@@ -150,16 +139,16 @@ var (
 	errTooOld   = fmt.Errorf("etcd: commit: %w: the read version fell out of the window", store.ErrTooOld)
 )
 
-// refusedFor finds out why a commit was refused, from the answers to elses. It
-// returns nil when the reads had nothing to do with it: then the conditions
-// have been moved on.
-func (t *Txn) refusedFor(c *conditions, a *answer) error {
+// refusedFor finds out why a commit was refused, from what why found at a
+// revision. It returns nil when the reads had nothing to do with it, as far as
+// one can tell: then the conditions have been moved on.
+func (t *Txn) refusedFor(c *conditions, found []*etcdserverpb.ResponseOp, revision int64) error {
 	if c.empty() {
 		return nil
 	}
 	e := t.engine
-	horizon, records, rest := rows(a.found[0]), rows(a.found[1]), a.found[2:]
-	changed, err := t.changedPoints(c, rest, a.revision)
+	horizon, records, rest := rows(found[0]), rows(found[1]), found[2:]
+	changed, err := t.changedPoints(c, rest, revision)
 	if err != nil {
 		return err
 	}
@@ -190,7 +179,7 @@ func (t *Txn) refusedFor(c *conditions, a *answer) error {
 			return errConflict
 		}
 	}
-	c.harmless = a.revision
+	c.harmless = revision
 	return nil
 }
 
@@ -235,8 +224,4 @@ func (c *conditions) touchedBy(record *mvccpb.KeyValue) (bool, error) {
 		}
 	}
 	return false, nil
-}
-
-func rows(op *etcdserverpb.ResponseOp) []*mvccpb.KeyValue {
-	return op.GetResponseRange().GetKvs()
 }

@@ -14,7 +14,7 @@ func TestConformance(t *testing.T) {
 			return w.Engine(client).(*etcd.Engine).Forget(ctx)
 		},
 		New: func(tb testing.TB, _ uint64) storetest.World {
-			return storetest.Goroutines(open(tb, fresh()), nil)
+			return storetest.Goroutines(open(tb, fresh(tb)), nil)
 		},
 		Histories: 10,
 	})

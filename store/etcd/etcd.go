@@ -42,16 +42,18 @@ import (
 
 // Engine implements [store.Engine]. It is safe for use by many goroutines.
 type Engine struct {
-	o        Options
-	client   *clientv3.Client
-	keys     layout
-	ctx      context.Context // ends when the engine closes
-	cancel   context.CancelFunc
-	revision atomic.Int64 // the highest that an answer had
-	recall   *recall      // nil when nothing is remembered
-	lanes    laneTable
-	batcher  batcher
-	watches  watchTable
+	o          Options
+	client     *clientv3.Client
+	kv         kv
+	keys       layout
+	ctx        context.Context // ends when the engine closes
+	cancel     context.CancelFunc
+	revision   atomic.Int64 // the highest that an answer had
+	recall     *recall      // nil when nothing is remembered
+	lanes      laneTable
+	batcher    batcher
+	watches    watchTable
+	leadership *leadership
 
 	closed  atomic.Bool
 	closing sync.Mutex // held for the start of a task, and to close
@@ -71,6 +73,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	e := &Engine{o: o, keys: newLayout(o.Namespace), watches: watchTable{limit: o.MaxWatches, live: make(map[*watch]struct{})}}
 	e.batcher.engine = e
+	e.leadership = newLeadership(e)
 	if e.recall, err = newRecall(o.Remember); err != nil {
 		return nil, fmt.Errorf("etcd: Options.Remember: %w: %w", store.ErrInvalid, err)
 	}
@@ -84,6 +87,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		return nil, errors.Join(e.openError(err, d), e.Close())
 	}
 	e.spawn(e.collect)
+	e.spawn(e.leadership.follow)
 	return e, nil
 }
 
@@ -105,26 +109,30 @@ const messageSlack = 512 << 10
 // network.
 func (e *Engine) dial(ctx context.Context) error {
 	e.ctx, e.cancel = context.WithCancel(context.Background())
-	client, err := clientv3.New(clientv3.Config{
-		Context:              e.ctx,
-		Endpoints:            e.o.Endpoints,
-		DialTimeout:          e.o.DialTimeout,
-		TLS:                  e.o.TLS,
-		Username:             e.o.Username,
-		Password:             e.o.Password,
-		DialKeepAliveTime:    keepAliveTime,
-		DialKeepAliveTimeout: keepAliveTimeout,
-		MaxCallSendMsgSize:   e.o.MaxRequestBytes + messageSlack,
-		MaxUnaryRetries:      maxReadRetries,
-		DialOptions:          []grpc.DialOption{grpc.WithChainUnaryInterceptor(track)},
-		Logger:               zap.NewNop(), // what matters comes back as an error
-	})
+	client, err := e.o.connect(e.ctx, e.o.Endpoints...)
 	if err != nil {
 		e.cancel()
 		return err
 	}
-	e.client = client
+	e.client, e.kv = client, newKV(client, e.o.MaxRequestBytes)
 	return ctx.Err()
+}
+
+// connect makes a client of some endpoints.
+func (o *Options) connect(ctx context.Context, endpoints ...string) (*clientv3.Client, error) {
+	return clientv3.New(clientv3.Config{
+		Context:              ctx,
+		Endpoints:            endpoints,
+		DialTimeout:          o.DialTimeout,
+		TLS:                  o.TLS,
+		Username:             o.Username,
+		Password:             o.Password,
+		DialKeepAliveTime:    keepAliveTime,
+		DialKeepAliveTimeout: keepAliveTimeout,
+		MaxUnaryRetries:      maxReadRetries,
+		DialOptions:          []grpc.DialOption{grpc.WithChainUnaryInterceptor(track)},
+		Logger:               zap.NewNop(), // what matters comes back as an error
+	})
 }
 
 // openError says why the cluster could not be opened.
@@ -153,7 +161,7 @@ func (e *Engine) Close() error {
 	e.batcher.close()
 	e.watches.close()
 	e.cancel()
-	err := e.client.Close()
+	err := errors.Join(e.client.Close(), e.leadership.close())
 	e.tasks.Wait()
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("etcd: close: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -11,42 +12,46 @@ import (
 	"github.com/kelpie-registry/kelpie/store/etcd/embedded"
 )
 
-// shared is the cluster of the tests that do not break it. Its limits are those
-// of package store.
-var shared *embedded.Cluster
-
 const (
 	bigTxnOps       = 4096
 	bigRequestBytes = 16 << 20
 )
 
-func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	var err error
-	shared, err = embedded.Start(context.Background(), embedded.Options{
+// shared returns the cluster of the tests that do not break it. Its limits are
+// those of package store.
+var shared = sync.OnceValues(func() (*embedded.Cluster, error) {
+	started.Store(true)
+	return embedded.Start(context.Background(), embedded.Options{
 		NoSync: true, MaxTxnOps: bigTxnOps, MaxRequestBytes: bigRequestBytes,
 	})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
+})
+
+var started atomic.Bool
+
+func TestMain(m *testing.M) {
 	code := m.Run()
-	if err := shared.Close(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+	if started.Load() {
+		if c, err := shared(); err == nil {
+			if err := c.Close(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				code = max(code, 1)
+			}
+		}
 	}
-	return code
+	os.Exit(code)
 }
 
 var namespaces atomic.Int64
 
 // fresh returns options for an empty namespace of the shared cluster.
-func fresh() etcd.Options {
+func fresh(tb testing.TB) etcd.Options {
+	tb.Helper()
+	cluster, err := shared()
+	if err != nil {
+		tb.Fatal(err)
+	}
 	return etcd.Options{
-		Endpoints: shared.Endpoints(), Namespace: fmt.Sprintf("test-%d", namespaces.Add(1)),
+		Endpoints: cluster.Endpoints(), Namespace: fmt.Sprintf("test-%d", namespaces.Add(1)),
 		MaxTxnOps: bigTxnOps, MaxRequestBytes: bigRequestBytes,
 	}
 }

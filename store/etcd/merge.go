@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/kelpie-registry/kelpie/store"
 )
@@ -37,17 +36,15 @@ func (m *merger) run() error {
 func (m *merger) page() (kvs []keyValue, read span, err error) {
 	e := m.t.engine
 	begin, end := e.keys.rowsOf(m.rest)
-	rows := max(pageRows, min(m.limit-len(m.out)+1, maxPageRows))
-	order := clientv3.SortNone
+	size := max(pageRows, min(m.limit-len(m.out)+1, maxPageRows))
+	request := look(begin, end, atRevision(m.t.revision), atMost(size))
 	if m.reverse {
-		order = clientv3.SortDescend
+		downwards(request.GetRequestRange())
 	}
-	r, err := e.client.Get(m.t.ctx, begin, clientv3.WithRange(end), clientv3.WithRev(m.t.revision),
-		clientv3.WithLimit(int64(rows)), clientv3.WithSort(clientv3.SortByKey, order))
+	r, err := m.t.ask(request)
 	if err != nil {
-		return nil, span{}, e.readError(m.t.ctx, err)
+		return nil, span{}, err
 	}
-	m.t.sawRevision(r.Header.Revision)
 	if m.reverse {
 		slices.Reverse(r.Kvs)
 	}

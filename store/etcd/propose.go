@@ -5,19 +5,18 @@ import (
 	"fmt"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
-	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/kelpie-registry/kelpie/store"
 )
 
-// proposal is one transaction of etcd, or a part of one: conditions, the
-// operations when they hold, and the reads when they do not.
+// proposal is one transaction of etcd, or a part of one: conditions, and the
+// operations when they hold.
 type proposal struct {
-	cmps  []clientv3.Cmp
-	puts  func(order uint16) []clientv3.Op
-	ops   int // operations of puts
-	elses []clientv3.Op
-	size  int // upper bound, in bytes
+	cmps []compare
+	puts func(order uint16) []op
+	ops  int  // operations of puts
+	why  []op // reads that tell, after a refusal, what it was for
+	size int  // upper bound of the request, in bytes
 
 	reads  []string // keys
 	writes []string // keys, but those of adds
@@ -46,29 +45,28 @@ type answer struct {
 	succeeded bool
 	revision  int64
 	order     uint16 // of the proposal among those of its request
-	found     []*etcdserverpb.ResponseOp
 }
 
 // propose makes the proposal of a transaction. It takes the lanes that it
 // needs, to be given back when the fate of the proposal is known.
 func (t *Txn) propose(c *conditions) (*proposal, error) {
 	e := t.engine
-	p := &proposal{cmps: c.compares(e), elses: c.elses(e), reads: c.keys, alone: len(c.ranges) > 0}
+	p := &proposal{cmps: c.compares(e), why: c.why(e), reads: c.keys, alone: len(c.ranges) > 0}
 	p.size = c.size(e)
-	var fixed []clientv3.Op
+	var fixed []op
 	var stamped []*write
 	for _, w := range t.writes.list {
 		p.size += rowOverhead(e, w.key) + len(w.value)
 		switch w.kind {
 		case opSet:
-			fixed = append(fixed, clientv3.OpPut(e.keys.base(w.key), plainValue(w.value)))
+			fixed = append(fixed, put(e.keys.base(w.key), plainValue(w.value)))
 		case opStamped:
 			stamped = append(stamped, w)
 		case opClear:
 			if t.writes.cleared.contains(w.key) {
 				continue // nothing is left there, and the record says so
 			}
-			fixed = append(fixed, clientv3.OpPut(e.keys.base(w.key), tombstone()))
+			fixed = append(fixed, put(e.keys.base(w.key), tombstone()))
 			p.tombs = append(p.tombs, w.key)
 			p.size += rowOverhead(e, w.key) // in the trail
 		case opAdd:
@@ -85,10 +83,10 @@ func (t *Txn) propose(c *conditions) (*proposal, error) {
 		}
 	}
 	p.ops = len(fixed) + len(stamped)
-	p.puts = func(order uint16) []clientv3.Op {
+	p.puts = func(order uint16) []op {
 		ops := fixed[:len(fixed):len(fixed)]
 		for _, w := range stamped {
-			ops = append(ops, clientv3.OpPut(e.keys.base(w.key), stampedValue(w, order)))
+			ops = append(ops, put(e.keys.base(w.key), stampedValue(w, order)))
 		}
 		return ops
 	}
@@ -106,29 +104,25 @@ func (t *Txn) propose(c *conditions) (*proposal, error) {
 // addTo takes a lane for an addition, and returns the operation. A lane that is
 // there already must be as this engine left it, and younger than its base:
 // else its sum does not count any more.
-func (p *proposal) addTo(e *Engine, w *write) clientv3.Op {
+func (p *proposal) addTo(e *Engine, w *write) op {
 	u := laneUse{key: w.key, lane: e.lanes.take(w.key), delta: w.delta}
 	p.lanes = append(p.lanes, u)
 	row := e.keys.lane(w.key, u.lane.id)
 	if at := u.lane.revision; at != 0 {
 		base := e.keys.base(w.key)
-		p.cmps = append(
-			p.cmps,
-			clientv3.Compare(clientv3.ModRevision(row), "=", at),
-			clientv3.Compare(clientv3.ModRevision(base), "<", at),
-		)
+		p.cmps = append(p.cmps, modIs(row, at), modBelow(base, "", at))
 		begin, end := e.keys.rows(w.key)
-		p.elses = append(p.elses, clientv3.OpGet(begin, clientv3.WithRange(end), clientv3.WithKeysOnly()))
+		p.why = append(p.why, look(begin, end, keysOnly))
 		p.size += 4 * rowOverhead(e, w.key)
 	}
-	return clientv3.OpPut(row, laneValue(u.lane.sum+w.delta))
+	return put(row, laneValue(u.lane.sum+w.delta))
 }
 
 // clearings returns the operations that clear the transaction's ranges, around
 // the rows that it writes, and record them.
-func (t *Txn) clearings() []clientv3.Op {
+func (t *Txn) clearings() []op {
 	e, ws := t.engine, &t.writes
-	var ops []clientv3.Op
+	var ops []op
 	var record spanSet
 	for _, s := range ws.cleared {
 		record.add(s)
@@ -139,15 +133,15 @@ func (t *Txn) clearings() []clientv3.Op {
 			}
 			// etcd takes no request that removes a row and writes it.
 			row := e.keys.base(w.key)
-			ops = append(ops, clientv3.OpDelete(begin, clientv3.WithRange(row)))
+			ops = append(ops, remove(begin, row))
 			begin = row + "\x00"
 		}
-		ops = append(ops, clientv3.OpDelete(begin, clientv3.WithRange(end)))
+		ops = append(ops, remove(begin, end))
 	}
 	for _, s := range ws.conflicts {
 		record.add(s)
 	}
-	return append(ops, clientv3.OpPut(e.keys.record(randomID()), encodeRecord(record)))
+	return append(ops, put(e.keys.record(randomID()), encodeRecord(record)))
 }
 
 // succeeded gives the lanes back with what they hold by then.
@@ -157,14 +151,15 @@ func (p *proposal) succeeded(e *Engine, revision int64) {
 	}
 }
 
-// refused gives back the lanes that are still good, and forgets the others.
-func (p *proposal) refused(e *Engine, a *answer) {
-	at := len(p.elses) - p.oldLanes()
+// refused gives back the lanes that are still good, going by what why found,
+// and forgets the others.
+func (p *proposal) refused(e *Engine, found []*etcdserverpb.ResponseOp) {
+	at := len(p.why) - p.oldLanes()
 	for _, u := range p.lanes {
 		if u.lane.revision == 0 {
 			continue
 		}
-		if u.lane.stands(e, u.key, a.found[at]) {
+		if u.lane.stands(e, u.key, found[at]) {
 			e.lanes.give(u.key, u.lane)
 		}
 		at++

@@ -3,7 +3,8 @@ package etcd
 import (
 	"fmt"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"github.com/kelpie-registry/kelpie/store"
 )
@@ -161,12 +162,12 @@ func (t *Txn) fetch(keys []string) ([][]byte, error) {
 	values := make([][]byte, 0, len(keys))
 	for len(keys) > 0 {
 		n := min(len(keys), e.o.MaxTxnOps)
-		rows, err := t.fetchRows(keys[:n])
+		found, err := t.fetchRows(keys[:n])
 		if err != nil {
 			return nil, err
 		}
-		for i, r := range rows {
-			v, err := e.keys.decodeOne(r.Kvs)
+		for i, r := range found {
+			v, err := e.keys.decodeOne(r)
 			if err != nil {
 				return nil, err
 			}
@@ -181,32 +182,28 @@ func (t *Txn) fetch(keys []string) ([][]byte, error) {
 }
 
 // fetchRows is one request for the rows of at most MaxTxnOps keys.
-func (t *Txn) fetchRows(keys []string) ([]*clientv3.GetResponse, error) {
+func (t *Txn) fetchRows(keys []string) ([][]*mvccpb.KeyValue, error) {
 	e := t.engine
-	get := func(key string) clientv3.Op {
-		begin, end := e.keys.rows(key)
-		return clientv3.OpGet(begin, clientv3.WithRange(end), clientv3.WithRev(t.revision))
-	}
-	if len(keys) == 1 {
-		r, err := e.client.Do(t.ctx, get(keys[0]))
-		if err != nil {
-			return nil, e.readError(t.ctx, err)
-		}
-		t.sawRevision(r.Get().Header.Revision)
-		return []*clientv3.GetResponse{r.Get()}, nil
-	}
-	ops := make([]clientv3.Op, len(keys))
+	ops := make([]op, len(keys))
 	for i, key := range keys {
-		ops[i] = get(key)
+		begin, end := e.keys.rows(key)
+		ops[i] = look(begin, end, atRevision(t.revision))
 	}
-	r, err := e.client.Txn(t.ctx).Then(ops...).Commit()
+	if len(ops) == 1 {
+		r, err := t.ask(ops[0])
+		if err != nil {
+			return nil, err
+		}
+		return [][]*mvccpb.KeyValue{r.Kvs}, nil
+	}
+	r, err := e.txn(t.ctx, e.kv, &etcdserverpb.TxnRequest{Success: ops})
 	if err != nil {
 		return nil, e.readError(t.ctx, err)
 	}
 	t.sawRevision(r.Header.Revision)
-	found := make([]*clientv3.GetResponse, len(keys))
+	found := make([][]*mvccpb.KeyValue, len(keys))
 	for i := range keys {
-		found[i] = (*clientv3.GetResponse)(r.Responses[i].GetResponseRange())
+		found[i] = rows(r.Responses[i])
 	}
 	return found, nil
 }
@@ -214,7 +211,6 @@ func (t *Txn) fetchRows(keys []string) ([]*clientv3.GetResponse, error) {
 // sawRevision notes the revision of an answer, which is the read version when
 // there was none.
 func (t *Txn) sawRevision(revision int64) {
-	t.engine.saw(revision)
 	if t.revision == 0 {
 		t.revision = revision
 	}
@@ -222,12 +218,18 @@ func (t *Txn) sawRevision(revision int64) {
 
 // takeRevision takes the read version without reading anything else.
 func (t *Txn) takeRevision() error {
-	r, err := t.engine.client.Get(t.ctx, t.engine.keys.horizon(), clientv3.WithKeysOnly())
+	_, err := t.ask(look(t.engine.keys.horizon(), "", keysOnly))
+	return err
+}
+
+// ask reads a range; its revision is the read version if there was none.
+func (t *Txn) ask(o op) (*etcdserverpb.RangeResponse, error) {
+	r, err := t.engine.get(t.ctx, o)
 	if err != nil {
-		return t.engine.readError(t.ctx, err)
+		return nil, t.engine.readError(t.ctx, err)
 	}
 	t.sawRevision(r.Header.Revision)
-	return nil
+	return r, nil
 }
 
 // copyOf is clone that keeps nil.

@@ -138,11 +138,10 @@ func (w *watch) run() error {
 func (w *watch) look() (bool, error) {
 	e := w.engine
 	begin, end := e.keys.rows(w.key)
-	r, err := e.client.Get(w.ctx, begin, clientv3.WithRange(end))
+	r, err := e.get(w.ctx, look(begin, end))
 	if err != nil {
 		return false, e.readError(w.ctx, err)
 	}
-	e.saw(r.Header.Revision)
 	value, err := e.keys.decodeOne(r.Kvs)
 	if err != nil {
 		return false, err

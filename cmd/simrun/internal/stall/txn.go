@@ -105,6 +105,26 @@ func (t *txn) AddWriteConflict(begin, end []byte) {
 	t.inner.AddWriteConflict(begin, end)
 }
 
+// Guess implements [store.Guesser]. An inner transaction that cannot guess does
+// not.
+func (t *txn) Guess() {
+	if g, ok := t.inner.(store.Guesser); ok {
+		g.Guess()
+	}
+}
+
+// Confirm implements [store.Guesser].
+func (t *txn) Confirm() error {
+	g, ok := t.inner.(store.Guesser)
+	if !ok {
+		return nil
+	}
+	if err := t.read(); err != nil {
+		return err
+	}
+	return t.told(g.Confirm())
+}
+
 // Commit implements [store.Txn].
 func (t *txn) Commit() error {
 	s := t.engine.current()
