@@ -75,16 +75,16 @@ func (e *Engine) takeSample(samples []sample) ([]sample, int64) {
 	now := e.o.Clock.Monotonic()
 	samples = append(samples, sample{at: now, revision: r.Header.Revision})
 	var due, overdue int64
+	spent := 0 // samples that a later one makes superfluous
 	for i, s := range samples {
-		if now-s.at < e.o.Window {
-			break
+		if now-s.at >= e.o.Window {
+			due = s.revision
 		}
-		due = s.revision
 		if now-s.at >= e.o.Window+e.o.Window/4 {
-			overdue = s.revision
-			samples = samples[i:]
+			overdue, spent = s.revision, i
 		}
 	}
+	samples = samples[spent:]
 	if at, ok := parseRevision(r.Kvs[0].Value); !ok || at >= overdue {
 		return samples, 0
 	}

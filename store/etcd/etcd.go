@@ -114,7 +114,7 @@ func (e *Engine) dial(ctx context.Context) error {
 		e.cancel()
 		return err
 	}
-	e.client, e.kv = client, newKV(client, e.o.MaxRequestBytes)
+	e.client, e.kv = client, newKV(client, &e.o)
 	return ctx.Err()
 }
 
@@ -143,7 +143,7 @@ func (e *Engine) openError(err error, d *delivery) error {
 	if d.last != nil && !errors.Is(err, d.last) {
 		err = fmt.Errorf("%w (last answer: %w)", err, d.last)
 	}
-	return fmt.Errorf("etcd: open %q: %w: no answer of an etcd cluster within %v: %w", e.o.Endpoints, store.ErrUnavailable, e.o.DialTimeout, err)
+	return fmt.Errorf("etcd: open %q: %w: no etcd cluster answers: %w", e.o.Endpoints, store.ErrUnavailable, err)
 }
 
 // Begin implements [store.Engine].

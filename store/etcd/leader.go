@@ -98,7 +98,7 @@ func (l *leadership) search(ctx context.Context) *leader {
 		if err != nil {
 			return nil
 		}
-		return &leader{kv: newKV(client, l.engine.o.MaxRequestBytes), term: s.Header.RaftTerm}
+		return &leader{kv: newKV(client, &l.engine.o), term: s.Header.RaftTerm}
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	"github.com/kelpie-registry/kelpie/clock"
 	"github.com/kelpie-registry/kelpie/store"
 )
@@ -65,6 +67,9 @@ type Options struct {
 	// Clock times the removal of what is out of the window. Default:
 	// [clock.System].
 	Clock clock.Clock
+
+	// wire, when not nil, stands between the engine and the cluster, for tests.
+	wire func(etcdserverpb.KVClient) etcdserverpb.KVClient
 }
 
 // Defaults of [Options].

@@ -114,12 +114,16 @@ type kv struct {
 	calls  []grpc.CallOption
 }
 
-func newKV(c *clientv3.Client, maxRequestBytes int) kv {
+func newKV(c *clientv3.Client, o *Options) kv {
+	client := clientv3.RetryKVClient(c)
+	if o.wire != nil {
+		client = o.wire(client)
+	}
 	return kv{
-		client: clientv3.RetryKVClient(c),
+		client: client,
 		calls: []grpc.CallOption{
 			grpc.WaitForReady(false),
-			grpc.MaxCallSendMsgSize(maxRequestBytes + messageSlack),
+			grpc.MaxCallSendMsgSize(o.MaxRequestBytes + messageSlack),
 			grpc.MaxCallRecvMsgSize(math.MaxInt32),
 		},
 	}
