@@ -183,6 +183,7 @@ func (l *load) put(p *proposal) {
 // sendOne makes a request of one proposal.
 func (b *batcher) sendOne(ctx context.Context, p *proposal) {
 	ctx, d := tracked(ctx)
+	d.once = true
 	r, err := b.engine.commitTxn(ctx, d, &etcdserverpb.TxnRequest{Compare: p.cmps, Success: append(p.puts(0), b.trail(p)...)})
 	if err != nil {
 		p.err = b.engine.commitError(ctx, d, err)
@@ -205,6 +206,7 @@ func (b *batcher) send(batch []*proposal) {
 	ctx, cancel := whileAny(batch)
 	defer cancel()
 	ctx, d := tracked(ctx)
+	d.once = true
 	ops := make([]op, 0, len(batch)+1)
 	for i, p := range batch {
 		ops = append(ops, inner(&etcdserverpb.TxnRequest{Compare: p.cmps, Success: p.puts(uint16(i))}))

@@ -26,6 +26,7 @@ import (
 
 // delivery tells how far a request came.
 type delivery struct {
+	once bool  // it must not be sent again once it may have been carried out
 	sent bool  // it had a connection
 	last error // of the last attempt
 }
@@ -53,6 +54,11 @@ func track(ctx context.Context, method string, req, reply any, cc *grpc.ClientCo
 	}
 	if err != nil && ctx.Err() == nil {
 		d.last = err
+	}
+	if code := status.Code(err); d.once && (code == codes.Canceled || code == codes.DeadlineExceeded) && ctx.Err() == nil {
+		// The client takes such an answer for the end of one attempt's context and
+		// sends even a write again, which may have been applied by then.
+		return status.Error(codes.Unknown, err.Error())
 	}
 	return err
 }

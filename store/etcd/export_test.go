@@ -67,3 +67,11 @@ func (e *Engine) Wipe(ctx context.Context) error {
 	_, err := e.txn(ctx, e.kv, &etcdserverpb.TxnRequest{Success: []op{remove(e.keys.prefix, e.keys.prefix+"\xff")}})
 	return err
 }
+
+// Leader returns the endpoint that commits go to, or "" when no leader is known.
+func (e *Engine) Leader() string {
+	if at := e.leadership.at.Load(); at != nil {
+		return at.endpoint
+	}
+	return ""
+}

@@ -32,8 +32,9 @@ type leadership struct {
 
 // leader is a connection to the member that led in a term.
 type leader struct {
-	kv   kv
-	term uint64
+	kv       kv
+	term     uint64
+	endpoint string
 }
 
 func newLeadership(e *Engine) *leadership {
@@ -98,7 +99,7 @@ func (l *leadership) search(ctx context.Context) *leader {
 		if err != nil {
 			return nil
 		}
-		return &leader{kv: newKV(client, &l.engine.o), term: s.Header.RaftTerm}
+		return &leader{kv: newKV(client, &l.engine.o), term: s.Header.RaftTerm, endpoint: endpoint}
 	}
 	return nil
 }

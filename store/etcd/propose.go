@@ -90,7 +90,11 @@ func (t *Txn) propose(c *conditions) (*proposal, error) {
 		}
 		return ops
 	}
-	err := c.fit(e, 2*len(p.lanes), p.ops+1)
+	ops := p.ops
+	if len(p.tombs) > 0 {
+		ops++ // the trail
+	}
+	err := c.fit(e, 2*len(p.lanes), ops)
 	if err == nil && p.size > e.o.MaxRequestBytes {
 		err = fmt.Errorf("etcd: commit: %w: the request has about %d bytes, Options.MaxRequestBytes allows %d", store.ErrTooLarge, p.size, e.o.MaxRequestBytes)
 	}
