@@ -139,3 +139,48 @@ func TestARefusalStrikesNobodyElse(t *testing.T) {
 		}
 	}
 }
+
+// TestWriteSkewIsRefusedOnOneJourney has pairs of transactions read what the
+// other of the pair writes, all waiting for the same request.
+func TestWriteSkewIsRefusedOnOneJourney(t *testing.T) {
+	var s wireState
+	e := open(t, withWire(fresh(t), &s))
+	const pairs = 10
+	free, first := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	s.holdIf(func(r *etcdserverpb.TxnRequest) <-chan struct{} {
+		if isRead(r) {
+			return nil
+		}
+		once.Do(func() { close(first) })
+		return free
+	})
+	var committing sync.WaitGroup
+	commit := func(tx store.Txn, err *error) { committing.Go(func() { *err = tx.Commit() }) }
+	var ignored [2]error
+	for i := range ignored { // as many requests as travel at a time
+		tx := e.Begin(t.Context())
+		tx.Set(fmt.Appendf(nil, "first%d", i), nil)
+		commit(tx, &ignored[i])
+	}
+	<-first
+	var errs [2 * pairs]error
+	for i := range errs {
+		tx := e.Begin(t.Context())
+		pair, side := i/2, i%2
+		if _, err := tx.Get(fmt.Appendf(nil, "k%d/%d", pair, side)); err != nil {
+			t.Fatal(err)
+		}
+		tx.Set(fmt.Appendf(nil, "k%d/%d", pair, 1-side), nil)
+		commit(tx, &errs[i])
+	}
+	s.holdIf(nil)
+	close(free)
+	committing.Wait()
+	for i := range pairs {
+		a, b := errs[2*i], errs[2*i+1]
+		if (a == nil) == (b == nil) {
+			t.Errorf("pair %d: errors %v and %v, want one refusal", i, a, b)
+		}
+	}
+}

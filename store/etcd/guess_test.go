@@ -138,10 +138,17 @@ func TestOnlyLeaveMakesATransactionGuess(t *testing.T) {
 	mine, theirs := open(t, o), open(t, o)
 	set(t, mine, "k", "old")
 	set(t, theirs, "k", "new")
-	for name, get := range map[string]func(tx *etcd.Txn) ([]byte, error){
+	gets := map[string]func(tx *etcd.Txn) ([]byte, error){
 		"without leave": func(tx *etcd.Txn) ([]byte, error) { return tx.Get([]byte("k")) },
 		"a snapshot": func(tx *etcd.Txn) ([]byte, error) {
 			tx.Guess()
+			return tx.Snapshot().Get([]byte("k"))
+		},
+		"a snapshot of a key that was guessed": func(tx *etcd.Txn) ([]byte, error) {
+			tx.Guess()
+			if v, err := tx.Get([]byte("k")); err != nil || string(v) != "old" {
+				t.Errorf("guessed %q, error %v: the test is not looking", v, err)
+			}
 			return tx.Snapshot().Get([]byte("k"))
 		},
 		"a range": func(tx *etcd.Txn) ([]byte, error) {
@@ -152,7 +159,9 @@ func TestOnlyLeaveMakesATransactionGuess(t *testing.T) {
 			}
 			return rows[0].Value, nil
 		},
-	} {
+	}
+	for _, name := range []string{"a snapshot of a key that was guessed", "a snapshot", "a range", "without leave"} {
+		get := gets[name]
 		tx := mine.Begin(t.Context()).(*etcd.Txn)
 		if v, err := get(tx); err != nil || string(v) != "new" {
 			t.Errorf("%s: %q, error %v, want new", name, v, err)
