@@ -3,6 +3,7 @@
 # the exit status is 1 when one found something. Tool versions: tools/go.mod.
 set -uo pipefail
 cd "$(dirname "$0")/.."
+root=$PWD
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -22,7 +23,16 @@ check() {
   fi
 }
 
-tool() { go tool -modfile=tools/go.mod "$@"; }
+tool() { go tool -modfile="$root/tools/go.mod" "$@"; }
+
+# each COMMAND... runs a command in the module and in those nested in it, and
+# stops at the first that fails. The tools have no code of their own.
+each() {
+  local module
+  for module in . $(find . -mindepth 2 -name go.mod -not -path '*/testdata/*' -not -path './tools/*' -exec dirname {} ';'); do
+    (cd "$module" && "$@") || return 1
+  done
+}
 
 go_files() { find . -name '*.go' -not -path './.git/*' -not -path './bin/*' -print0; }
 
@@ -32,7 +42,7 @@ format() {
   [ -z "$unformatted" ] || { printf 'not formatted; run gofumpt -w on\n%s\n' "$unformatted"; return 1; }
 }
 
-vet() { go vet ./...; }
+vet() { each go vet ./...; }
 
 # The determinism linter, over the packages that lint/simulated.txt lists.
 determinism() {
@@ -48,9 +58,9 @@ determinism() {
   return 1
 }
 
-linters() { tool golangci-lint run --allow-parallel-runners ./...; }
+linters() { each tool golangci-lint run --allow-parallel-runners ./...; }
 
-static() { tool staticcheck ./...; }
+static() { each tool staticcheck ./...; }
 
 tidy() {
   local module

@@ -186,7 +186,7 @@ func (t *Txn) refusedFor(c *conditions, found []*etcdserverpb.ResponseOp, revisi
 // changedPoints reports whether a key that was read has a younger row, and
 // learns what the keys hold.
 func (t *Txn) changedPoints(c *conditions, found []*etcdserverpb.ResponseOp, revision int64) (bool, error) {
-	e, any := t.engine, false
+	e, some := t.engine, false
 	for i, key := range c.keys {
 		p, kvs := c.points[key], rows(found[i])
 		value, err := e.keys.decodeOne(kvs)
@@ -194,7 +194,7 @@ func (t *Txn) changedPoints(c *conditions, found []*etcdserverpb.ResponseOp, rev
 			return false, err
 		}
 		changed := slices.ContainsFunc(kvs, func(kv *mvccpb.KeyValue) bool { return kv.ModRevision > p.rows })
-		any = any || changed
+		some = some || changed
 		switch {
 		case e.recall == nil:
 		case changed:
@@ -203,7 +203,7 @@ func (t *Txn) changedPoints(c *conditions, found []*etcdserverpb.ResponseOp, rev
 			e.recall.learn(key, value, revision)
 		}
 	}
-	return any, nil
+	return some, nil
 }
 
 // touchedBy reports whether a record is about something that was read before

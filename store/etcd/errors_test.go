@@ -38,13 +38,12 @@ func (m *member) Range(_ context.Context, r *etcdserverpb.RangeRequest) (*etcdse
 
 var errHangUp = errors.New("hang up")
 
-func (m *member) Txn(context.Context, *etcdserverpb.TxnRequest) (*etcdserverpb.TxnResponse, error) {
+func (m *member) Txn(ctx context.Context, _ *etcdserverpb.TxnRequest) (*etcdserverpb.TxnResponse, error) {
 	m.asked.Add(1)
 	err := *m.answer.Load()
 	if errors.Is(err, errHangUp) {
 		go m.server.Stop()
-		err = nil
-		select {} // never answered
+		<-ctx.Done() // never answered
 	}
 	return nil, err
 }

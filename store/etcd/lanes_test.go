@@ -128,3 +128,38 @@ func TestARangeCutBetweenTheLanesOfAKeyKeepsThemTogether(t *testing.T) {
 		}
 	}
 }
+
+// TestRowsOfACutRangeBelongToTheCaller changes the rows of a range that takes
+// several pages, and reads them again.
+func TestRowsOfACutRangeBelongToTheCaller(t *testing.T) {
+	e := open(t, fresh(t))
+	commit(t, e, func(tx store.Txn) {
+		for i := range 200 {
+			tx.Set([]byte{'k', byte(i)}, []byte("value"))
+		}
+	})
+	db := newDB(t, e)
+	for range 2 {
+		if _, err := db.Transact(t.Context(), func(tx store.Tx) error {
+			rows, _, err := tx.GetRange([]byte("k"), []byte("l"), store.RangeOptions{})
+			if err != nil || len(rows) != 200 {
+				t.Fatalf("%d rows, error %v", len(rows), err)
+			}
+			for _, kv := range rows {
+				clear(kv.Value)
+			}
+			for i := range 200 {
+				v, err := tx.Get([]byte{'k', byte(i)})
+				if err != nil {
+					return err
+				}
+				if string(v) != "value" {
+					t.Errorf("key %d holds %q after the caller changed its row", i, v)
+				}
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -17,8 +17,14 @@ import (
 // ways. Any other member will do as well, and takes over when the leader cannot
 // be reached. Reads are spread over all.
 
-// leaderTimeout bounds one question about the leader.
-const leaderTimeout = time.Second
+const (
+	leaderTimeout = time.Second // of one question about the leader
+
+	// Without a known leader the search goes on at growing intervals: the leader
+	// may not be among the endpoints.
+	minSearchPause = time.Second
+	maxSearchPause = time.Minute
+)
 
 // leadership knows which endpoint leads.
 type leadership struct {
@@ -64,24 +70,26 @@ func (l *leadership) renew() {
 }
 
 // follow looks for the leader whenever that is called for, until the engine
-// closes. Without one it looks again after a while.
+// closes.
 func (l *leadership) follow() {
 	e := l.engine
+	pause := minSearchPause
 	for e.ctx.Err() == nil {
 		ctx, cancel := context.WithTimeout(e.ctx, e.o.DialTimeout)
 		at := l.search(ctx)
 		cancel()
 		l.at.Store(at)
-		again := time.NewTimer(leaderTimeout)
-		if at != nil {
-			again.Stop()
+		var again <-chan time.Time // never, when the leader is known
+		if at == nil {
+			again = time.After(pause)
+			pause = min(2*pause, maxSearchPause)
 		}
 		select {
 		case <-e.ctx.Done():
 		case <-l.stale:
-		case <-again.C:
+			pause = minSearchPause
+		case <-again:
 		}
-		again.Stop()
 	}
 }
 

@@ -88,7 +88,7 @@ func (m *merger) cutPage(rows []*mvccpb.KeyValue) (kvs []keyValue, read span, er
 	if err != nil {
 		return nil, span{}, err
 	}
-	last := keyValue{edge, values[0]}
+	last := keyValue{edge, copyOf(values[0])} // what fetch returns is remembered, too
 	read = m.rest
 	if m.reverse {
 		kvs = slices.Insert(kvs, 0, last)

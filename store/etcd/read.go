@@ -156,7 +156,8 @@ func (t *Txn) note(key string, p *pointRead) {
 	t.points[key] = p
 }
 
-// fetch reads keys at the read version, which it takes when there is none.
+// fetch reads keys at the read version, which it takes when there is none. The
+// results are shared.
 func (t *Txn) fetch(keys []string) ([][]byte, error) {
 	e := t.engine
 	values := make([][]byte, 0, len(keys))

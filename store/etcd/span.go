@@ -10,8 +10,6 @@ type span struct {
 	begin, end string
 }
 
-func keySpan(key string) span { return span{key, key + "\x00"} }
-
 func (s span) empty() bool { return s.begin >= s.end }
 
 func (s span) contains(key string) bool { return s.begin <= key && key < s.end }
