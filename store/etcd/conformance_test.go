@@ -20,7 +20,7 @@ func TestConformance(t *testing.T) {
 		New: func(tb testing.TB, _ uint64) storetest.World {
 			return storetest.Goroutines(open(tb, fresh(tb)), nil)
 		},
-		Histories: 10,
+		Histories: 6,
 	})
 }
 
@@ -30,10 +30,10 @@ func TestConformanceWithSmallAnswers(t *testing.T) {
 		Age: age,
 		New: func(tb testing.TB, _ uint64) storetest.World {
 			o := fresh(tb)
-			o.RangeRows = 9
+			o.RangeRows = 40
 			return storetest.Goroutines(open(tb, o), nil)
 		},
-		Histories: 3,
+		Histories: 2,
 	})
 }
 
@@ -50,6 +50,6 @@ func TestConformanceOnABadWire(t *testing.T) {
 			s.mu.Unlock()
 			return storetest.Goroutines(e, nil)
 		},
-		Histories: 3,
+		Histories: 2,
 	})
 }
