@@ -109,10 +109,11 @@ func (t *Txn) confirm() error {
 	}
 	e := t.engine
 	c := t.conditions()
+	if c.fit(e, 0, 0) != nil {
+		// Reads alone have no limit; it takes an attempt without guesses.
+		return fmt.Errorf("etcd: confirm: %w: too many reads for one condition each", store.ErrConflict)
+	}
 	for range maxResends {
-		if err := c.fit(e, 0, 0); err != nil {
-			return err
-		}
 		r, err := e.txn(t.ctx, e.kv, &etcdserverpb.TxnRequest{Compare: c.compares(e), Success: []op{c.probe(e)}, Failure: c.why(e)})
 		if err != nil {
 			return e.readError(t.ctx, err)

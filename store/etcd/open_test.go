@@ -216,6 +216,22 @@ func TestTransactionsOverTheClustersLimits(t *testing.T) {
 			return nil
 		}
 	}
+	for _, write := range []bool{false, true} {
+		_, err := newDB(t, e).Transact(t.Context(), func(tx store.Tx) error {
+			for i := range 200 {
+				if _, err := tx.Get([]byte{'r', byte(i)}); err != nil {
+					return err
+				}
+			}
+			if write {
+				tx.Set([]byte("k"), nil)
+			}
+			return nil
+		})
+		if write != errors.Is(err, store.ErrTooLarge) || (!write && err != nil) {
+			t.Errorf("200 guessed reads, and a write %v: %v", write, err)
+		}
+	}
 	for _, tc := range []struct {
 		name  string
 		fill  func(tx store.Txn) error
