@@ -12,8 +12,8 @@
 // target the effect ends with the last of them, degradations of a link add up,
 // and what was there before (a cut, a link, a clock's rate that the scenario
 // set) is restored. The [Injector] counts each fault that was planned, that
-// fired, and that changed anything: a fault that exists and never happens tests
-// nothing.
+// fired, that changed anything, and that did something to somebody: a fault that
+// exists and never strikes tests nothing.
 //
 // [Generate] draws a plan from a seed as swarm testing does: each seed leaves
 // out about half of the kinds, since kinds hide each other's bugs. [Plan.Heal]

@@ -37,7 +37,7 @@ func Example() {
 	// Output:
 	// 2s false 1
 	// 4s true 2
-	// [{crash 1 1 1} {pause 1 0 0}] not yet: [pause(node-1)@1h0m0s]
+	// [{crash 1 1 1 1} {pause 1 0 0 0}] not yet: [pause(node-1)@1h0m0s]
 }
 
 // The table of kinds: which fields each uses beside At, and their limits.

@@ -20,6 +20,10 @@ type Handler struct {
 	// that says what the store does from now on, so that overlapping faults need
 	// no counting. It must not block. It reports whether anything changed.
 	Apply func(target string, lasting []Fault) bool
+	// Struck returns how often a fault of the kind has done something to a call
+	// of target so far. Default: a fault strikes when Apply reports a change at
+	// its beginning.
+	Struck func(target string) uint64
 }
 
 // Handlers are the handlers of a scenario, by kind.
@@ -30,7 +34,8 @@ type Count struct {
 	Kind      Kind
 	Planned   uint64 // in the plan
 	Fired     uint64 // begun
-	Effective uint64 // changed something when they began
+	Effective uint64 // changed the world when they began
+	Struck    uint64 // did something to somebody, see [Injector]
 }
 
 // Injector brings the faults of a plan about.
@@ -38,6 +43,12 @@ type Count struct {
 // A fault is effective when it changed something at its beginning. A crash of a
 // process that is down already, or a cut of a link that is cut, is not: it holds
 // the state in place for its own time.
+//
+// A fault strikes when it does something to somebody: one of a link when, while
+// it lasts, the link stops, loses, doubles, disorders or delays a message as the
+// fault says, be it one of several faults on the link that do so; a reset when
+// it breaks a call; one of the store when the store does so to a call, see
+// [Handler]; the others when they are effective.
 type Injector struct {
 	world    *sim.World
 	plan     Plan
@@ -53,7 +64,9 @@ type Injector struct {
 // state is what became of one fault.
 type state struct {
 	fired, effective bool
-	pairs            []pair // the links that it strikes, fixed when it begins
+	struck           bool   // known when it has ended
+	before           uint64 // effects so far when it began
+	pairs            []pair // the links that it is on, fixed when it begins
 }
 
 // PlanFor returns the plan that a world is to run by: the one whose text the
@@ -148,11 +161,13 @@ func (in *Injector) begin(i int) {
 	s.fired = true
 	if f.Kind == Reset {
 		s.pairs = in.both(f)
-		s.effective = in.reset(s.pairs)
+		s.effective = len(s.pairs) > 0
+		s.struck = in.reset(s.pairs)
 		return
 	}
 	in.lasting = append(in.lasting, i)
 	s.effective = in.apply(i, true)
+	s.before = in.effects(i)
 	if f.For > 0 {
 		in.world.After(f.For, "fault ends "+f.String(), func() { in.end(i) })
 	}
@@ -164,6 +179,7 @@ func (in *Injector) end(i int) {
 	if at < 0 {
 		return
 	}
+	in.state[i].struck = in.strikes(i)
 	in.lasting = slices.Delete(in.lasting, at, at+1)
 	in.world.Note("fault ends", in.plan.Faults[i].String())
 	in.apply(i, false)
@@ -200,6 +216,37 @@ func (in *Injector) apply(i int, begins bool) bool {
 	default:
 		return in.handlers[f.Kind].Apply(f.Target, in.on(f.Kind, f.Target))
 	}
+}
+
+// strikes reports whether the fault with index i, which has begun, has done
+// something to somebody.
+func (in *Injector) strikes(i int) bool {
+	s := &in.state[i]
+	if s.struck || !slices.Contains(in.lasting, i) {
+		return s.struck
+	}
+	switch f := in.plan.Faults[i]; f.Kind {
+	case Crash, Pause, WallJump, ClockRate:
+		return s.effective
+	default:
+		if h := in.handlers[f.Kind]; h.Apply != nil && h.Struck == nil {
+			return s.effective
+		}
+		return in.effects(i) > s.before
+	}
+}
+
+// effects returns how often what the fault with index i does was done so far,
+// where the fault is.
+func (in *Injector) effects(i int) (n uint64) {
+	f := in.plan.Faults[i]
+	if h := in.handlers[f.Kind]; h.Struck != nil {
+		return h.Struck(f.Target)
+	}
+	for _, p := range in.state[i].pairs {
+		n += effectsOf(f.Kind, in.world.Net().Counts(p.from, p.to))
+	}
+	return n
 }
 
 // on returns the faults of a kind that last on a target, in the order of their
@@ -259,6 +306,9 @@ func (in *Injector) Counts() []Count {
 		}
 		if s.effective {
 			c.Effective++
+		}
+		if s.fired && in.strikes(i) {
+			c.Struck++
 		}
 	}
 	return slices.DeleteFunc(all, func(c Count) bool { return c.Planned == 0 })

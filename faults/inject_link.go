@@ -54,18 +54,38 @@ func (in *Injector) both(f Fault) []pair {
 	return pairs
 }
 
-// strikes reports whether the fault with index i strikes a link.
-func (in *Injector) strikes(i int, p pair) bool { return slices.Contains(in.state[i].pairs, p) }
+// isOn reports whether the fault with index i is on a link.
+func (in *Injector) isOn(i int, p pair) bool { return slices.Contains(in.state[i].pairs, p) }
 
-// reset breaks the calls on the links, which come in pairs there and back.
+// reset breaks the connections on the links, which come in pairs there and
+// back, and reports whether anything waited for an answer.
 func (in *Injector) reset(pairs []pair) bool {
+	broken := 0
 	for i := 0; i < len(pairs); i += 2 {
-		in.world.Net().Reset(pairs[i].from, pairs[i].to)
+		broken += in.world.Net().Reset(pairs[i].from, pairs[i].to)
 	}
-	return len(pairs) > 0
+	return broken > 0
 }
 
-// cut cuts the links that a cut or a partition strikes, and heals those that
+// effectsOf returns how often a link did what a kind of fault does.
+func effectsOf(k Kind, c sim.LinkCounts) uint64 {
+	switch k {
+	case Cut, Partition:
+		return c.Cut
+	case SlowLink:
+		return c.Sent
+	case Loss:
+		return c.Lost
+	case Duplicate:
+		return c.Duplicated
+	case Reorder:
+		return c.Reordered
+	default:
+		return 0
+	}
+}
+
+// cut cuts the links that a cut or a partition is on, and heals those that
 // none does any more, unless the scenario had cut them.
 func (in *Injector) cut(pairs []pair) bool {
 	changed := false
@@ -74,7 +94,7 @@ func (in *Injector) cut(pairs []pair) bool {
 		s := in.link(p)
 		wanted := slices.ContainsFunc(in.lasting, func(i int) bool {
 			k := in.plan.Faults[i].Kind
-			return (k == Cut || k == Partition) && in.strikes(i, p)
+			return (k == Cut || k == Partition) && in.isOn(i, p)
 		})
 		switch {
 		case wanted && !net.IsCut(p.from, p.to):
@@ -103,7 +123,7 @@ func (in *Injector) degrade(pairs []pair) bool {
 		want := s.base
 		s.degraded = false
 		for _, i := range in.lasting {
-			if f := in.plan.Faults[i]; in.strikes(i, p) && worsen(&want, f) {
+			if f := in.plan.Faults[i]; in.isOn(i, p) && worsen(&want, f) {
 				s.degraded = true
 			}
 		}

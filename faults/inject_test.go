@@ -332,8 +332,12 @@ func TestResetBreaksCallsUnderWay(t *testing.T) {
 			if errors.Is(err, network.ErrNoReply) != c.reset {
 				t.Errorf("the call ended with %v", err)
 			}
-			if got := in.Counts(); len(got) != 1 || got[0] != (faults.Count{Kind: faults.Reset, Planned: 1, Fired: 1, Effective: 1}) {
-				t.Errorf("counts %v", got)
+			want := faults.Count{Kind: faults.Reset, Planned: 1, Fired: 1, Effective: 1}
+			if c.reset {
+				want.Struck = 1
+			}
+			if got := in.Counts(); len(got) != 1 || got[0] != want {
+				t.Errorf("counts %v, want %v", got, want)
 			}
 		})
 	}
@@ -417,4 +421,52 @@ func TestStoreFaultsReachTheirHandler(t *testing.T) {
 	if got := in.Ineffective(); len(got) != 1 || got[0].Amount != 0.25 {
 		t.Errorf("ineffective: %v", got)
 	}
+}
+
+// A fault of a link strikes when it does to a message what it says, and not when
+// nobody sends one.
+func TestLinkFaultsStrikeMessages(t *testing.T) {
+	for _, kind := range []string{"cut(a,b)@1s+1s", "partition(b,a)@1s+1s", "slow-link(a,b)@1s+1s*5", "loss(b,a)@1s+1s*1", "duplicate(a,b)@1s+1s*1", "reorder(a)@1s+1s*1"} {
+		for sent, want := range map[time.Duration]uint64{0: 0, second + half: 1, 3 * second: 0} {
+			w := nodes(t)
+			in := inject(t, w, kind, nil)
+			if sent > 0 {
+				w.After(sent, "send", func() { w.Lookup("a").Host().SendTo(nil, "b", "in", 1) })
+			}
+			w.After(sent, "elsewhere", func() { w.Lookup("b").Host().SendTo(nil, "c", "in", 1) })
+			if err := w.Run(4 * second); err != nil {
+				t.Fatal(err)
+			}
+			if got := in.Counts()[0]; got.Struck != want || got.Effective != 1 {
+				t.Errorf("%s, sent at %v: %+v", kind, sent, got)
+			}
+		}
+	}
+}
+
+// A fault that still lasts counts as soon as it strikes.
+func TestFaultThatLastsCountsWhenItStrikes(t *testing.T) {
+	w := nodes(t)
+	var calls uint64
+	in := inject(t, w, "cut(a,b)@1s store-conflict()@1s*1 store-slow()@1s*1", faults.Handlers{
+		faults.StoreConflict: {
+			Apply:  func(string, []faults.Fault) bool { return true },
+			Struck: func(string) uint64 { return calls },
+		},
+		faults.StoreSlow: {Apply: func(string, []faults.Fault) bool { return true }},
+	})
+	struck := func() string {
+		s := ""
+		for _, c := range in.Counts() {
+			s += strings.Repeat(string(c.Kind)+" ", int(c.Struck))
+		}
+		return s
+	}
+	w.After(2*second, "send", func() { w.Lookup("a").Host().SendTo(nil, "b", "in", 1) })
+	w.After(3*second, "call", func() { calls++ })
+	timeline(t, w, struck,
+		moment[string]{half, ""},
+		moment[string]{second + half, "store-slow "},
+		moment[string]{2*second + half, "cut store-slow "},
+		moment[string]{3*second + half, "cut store-conflict store-slow "})
 }

@@ -69,8 +69,8 @@ func TestCountsTellPlannedFiredAndEffectiveApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []faults.Count{
-		{Kind: faults.Crash, Planned: 3, Fired: 2, Effective: 1},
-		{Kind: faults.Pause, Planned: 2, Fired: 2, Effective: 1},
+		{Kind: faults.Crash, Planned: 3, Fired: 2, Effective: 1, Struck: 1},
+		{Kind: faults.Pause, Planned: 2, Fired: 2, Effective: 1, Struck: 1},
 		{Kind: faults.Cut, Planned: 2, Fired: 2, Effective: 1},
 	}
 	if got := in.Counts(); !slices.Equal(got, want) {

@@ -22,7 +22,7 @@ func photoFinish(s *shape, kind string, r *rand.Rand) []faults.Fault {
 		}
 		strike := strikes[r.IntN(len(strikes))]
 		beat := time.Duration(4+r.IntN(8)) * s.ttl / 3
-		fs = append(fs, strike(s, serversOf(kind), r, victim, beat)...)
+		fs = append(fs, strike(s, serversOf(kind).front, r, victim, beat)...)
 	}
 	return fs
 }

@@ -13,7 +13,7 @@ import (
 // is where a lease and its revocation meet.
 
 // menu is the kinds of faults that a scenario may draw.
-type menu func(s *shape, servers []string) []faults.Choice
+type menu func(s *shape, st servers) []faults.Choice
 
 // storeOnly are the kinds that one store alone can show: the simulated
 // FoundationDB is slow and late by its network, and the memory store has no
@@ -25,6 +25,14 @@ var storeOnly = map[faults.Kind]string{
 	faults.Throttle:         StoreSimFDB,
 }
 
+// choices returns what the scenario may draw on a kind of store.
+func (s Scenario) choices(kind string) []faults.Choice {
+	return slices.DeleteFunc(s.shape.menu(&s.shape, serversOf(kind)), func(c faults.Choice) bool {
+		only, ok := storeOnly[c.Kind]
+		return ok && only != kind
+	})
+}
+
 // plan returns the run's plan: the given one, or the one that the seed draws.
 func (s Scenario) plan(c Config, kind string) (faults.Plan, error) {
 	if c.Plan != nil {
@@ -34,15 +42,11 @@ func (s Scenario) plan(c Config, kind string) (faults.Plan, error) {
 	for i := range nodes {
 		nodes[i] = nodeName(i)
 	}
-	servers := serversOf(kind)
-	choices := slices.DeleteFunc(s.shape.menu(&s.shape, servers), func(c faults.Choice) bool {
-		only, ok := storeOnly[c.Kind]
-		return ok && only != kind
-	})
+	st := serversOf(kind)
 	swarm, err := faults.Swarm{
-		Kinds:     choices,
+		Kinds:     s.choices(kind),
 		Targets:   nodes,
-		Peers:     append(servers[:len(servers):len(servers)], sinkName),
+		Peers:     append(st.front[:len(st.front):len(st.front)], sinkName),
 		Horizon:   chaosEnds - time.Second,
 		HealAt:    chaosEnds,
 		MaxFaults: s.shape.faults,
@@ -71,83 +75,83 @@ func aroundTTL(k faults.Kind, s *shape, least, most float64) faults.Choice {
 }
 
 // cutOff makes the store unreachable, in one or both directions.
-func cutOff(s *shape, servers []string) []faults.Choice {
+func cutOff(s *shape, st servers) []faults.Choice {
 	both := aroundTTL(faults.Partition, s, 0.3, 3)
-	both.Peers = servers
+	both.Peers = st.front
 	both.Weight = 2
 	there := aroundTTL(faults.Cut, s, 0.3, 3)
-	there.Peers = servers
+	there.Peers = st.front
 	return []faults.Choice{both, there}
 }
 
 // slow makes the way to the store slow enough for renewals to be late.
-func slow(s *shape, servers []string) faults.Choice {
+func slow(s *shape, st servers) faults.Choice {
 	c := aroundTTL(faults.SlowLink, s, 0.5, 3)
-	c.Peers = servers
+	c.Peers = st.front
 	c.AmountMin, c.AmountMax = 20, float64(s.ttl.Milliseconds())/3
 	return c
 }
 
-func expiryFaults(s *shape, servers []string) []faults.Choice {
+func expiryFaults(s *shape, st servers) []faults.Choice {
 	pause := aroundTTL(faults.Pause, s, 0.5, 2.5)
 	pause.Weight = 3
-	return append(cutOff(s, servers),
+	return append(cutOff(s, st),
 		pause,
-		slow(s, servers),
+		slow(s, st),
 		aroundTTL(faults.Crash, s, 0.1, 2),
 		faults.Choice{Kind: faults.WallJump},
-		faults.Choice{Kind: faults.Reset, Peers: servers},
+		faults.Choice{Kind: faults.Reset, Peers: st.front},
 	)
 }
 
-func contentionFaults(s *shape, servers []string) []faults.Choice {
+func contentionFaults(s *shape, st servers) []faults.Choice {
 	return []faults.Choice{
-		slow(s, servers),
+		slow(s, st),
 		{Kind: faults.StoreConflict},
 		{Kind: faults.StoreSlow, AmountMax: 300, AmountMin: 2},
-		{Kind: faults.Reorder, Peers: servers},
-		{Kind: faults.Duplicate, Peers: servers},
+		{Kind: faults.Reorder, Peers: st.front},
+		{Kind: faults.Duplicate, Peers: st.front},
 	}
 }
 
-func pauseFaults(s *shape, _ []string) []faults.Choice {
+func pauseFaults(s *shape, _ servers) []faults.Choice {
 	return []faults.Choice{aroundTTL(faults.Pause, s, 1, 4)}
 }
 
-func doubtFaults(s *shape, servers []string) []faults.Choice {
+func doubtFaults(s *shape, st servers) []faults.Choice {
 	unknown := aroundTTL(faults.StoreUnknown, s, 0.5, 4)
 	unknown.Weight = 3
 	return []faults.Choice{
 		unknown,
 		aroundTTL(faults.StoreLate, s, 0.5, 4),
-		serverCrash(s, servers),
-		{Kind: faults.Loss, Peers: servers, ForMax: 3 * time.Second, AmountMin: 0.05, AmountMax: 0.4},
-		{Kind: faults.Cut, Peers: servers, ForMax: 2 * time.Second},
+		serverCrash(s, st),
+		{Kind: faults.Loss, Peers: st.front, ForMax: 3 * time.Second, AmountMin: 0.05, AmountMax: 0.4},
+		{Kind: faults.Cut, Peers: st.front, ForMax: 2 * time.Second},
 	}
 }
 
-func serverCrash(s *shape, servers []string) faults.Choice {
+func serverCrash(s *shape, st servers) faults.Choice {
 	c := aroundTTL(faults.ServerCrash, s, 0.05, 0.7)
-	c.Targets = servers
+	c.Targets = st.all
 	return c
 }
 
-func skewFaults(s *shape, servers []string) []faults.Choice {
-	return append(cutOff(s, servers),
+func skewFaults(s *shape, st servers) []faults.Choice {
+	return append(cutOff(s, st),
 		aroundTTL(faults.Pause, s, 0.5, 2.5),
 		faults.Choice{Kind: faults.WallJump, Weight: 2},
 		faults.Choice{Kind: faults.ClockRate, AmountMin: -float64(s.rate), AmountMax: float64(s.rate), ForMax: 30 * time.Second},
 	)
 }
 
-func joinFaults(s *shape, servers []string) []faults.Choice {
+func joinFaults(s *shape, st servers) []faults.Choice {
 	crash := aroundTTL(faults.Crash, s, 0.05, 1.5)
 	crash.Weight = 3
-	return append(cutOff(s, servers), crash, aroundTTL(faults.Pause, s, 0.5, 2.5), aroundTTL(faults.StoreUnknown, s, 0.3, 2))
+	return append(cutOff(s, st), crash, aroundTTL(faults.Pause, s, 0.5, 2.5), aroundTTL(faults.StoreUnknown, s, 0.3, 2))
 }
 
-func everything(s *shape, servers []string) []faults.Choice {
-	all := append(expiryFaults(s, servers),
+func everything(s *shape, st servers) []faults.Choice {
+	all := append(expiryFaults(s, st),
 		faults.Choice{Kind: faults.Duplicate},
 		faults.Choice{Kind: faults.Reorder},
 		faults.Choice{Kind: faults.StoreConflict},
@@ -157,5 +161,5 @@ func everything(s *shape, servers []string) []faults.Choice {
 		faults.Choice{Kind: faults.ClockRate, AmountMin: -float64(s.rate), AmountMax: float64(s.rate), ForMax: 30 * time.Second},
 		faults.Choice{Kind: faults.Loss, AmountMin: 0.02, AmountMax: 0.4},
 	)
-	return append(all, doubtFaults(s, servers)[:3]...)
+	return append(all, doubtFaults(s, st)[:3]...)
 }

@@ -16,7 +16,10 @@ import (
 type run struct {
 	scenario Scenario
 	shape    *shape
+	store    string
+	plan     faults.Plan
 	world    *sim.World
+	injector *faults.Injector
 	engine   func(h *sim.Host) store.Engine // a client of the run's store
 
 	actors     []registry.ActorID
@@ -44,45 +47,60 @@ type owner struct {
 // Run runs the scenario once. The error wraps [ErrConfig]; a violation is in
 // the result.
 func (s Scenario) Run(c Config) (Result, error) {
-	kind, err := storeFor(c)
+	r, err := s.newRun(c)
 	if err != nil {
 		return Result{}, err
 	}
-	w := sim.NewWorld(c.Seed, sim.Options{Trace: c.Trace, OnEvent: c.OnEvent, Arena: c.Arena})
-	defer w.Close()
+	defer r.world.Close()
+	return r.toEnd(c.KeepHistory), nil
+}
+
+// newRun makes a world in which all is ready. The caller closes it.
+func (s Scenario) newRun(c Config) (*run, error) {
+	kind, err := storeFor(c)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := s.plan(c, kind)
+	if err != nil {
+		return nil, err
+	}
 	r := &run{
 		scenario: s,
 		shape:    &s.shape,
-		world:    w,
+		store:    kind,
+		plan:     plan,
+		world:    sim.NewWorld(c.Seed, sim.Options{Trace: c.Trace, OnEvent: c.OnEvent, Arena: c.Arena}),
 		history:  linearizability.NewRecorder(linearizability.Header{Scenario: s.Name, Seed: c.Seed}, 128),
 		monitor:  linearizability.NewMonitor(),
 	}
 	r.monitor.SkipExclusion = !s.shape.exclusive
-	plan, err := s.plan(c, kind)
-	if err != nil {
-		return Result{}, err
+	if err := r.build(); err != nil {
+		r.world.Close()
+		return nil, err
 	}
-	injector, err := r.build(kind, plan)
-	if err != nil {
-		return Result{}, err
-	}
-	res := Result{Scenario: s.Name, Store: kind, Seed: c.Seed, Plan: plan}
+	return r, nil
+}
+
+// toEnd runs the world and judges it.
+func (r *run) toEnd(keepHistory bool) Result {
+	w := r.world
 	runErr := w.Run(horizon)
 	if runErr == nil && r.events[evAudited] == 0 {
 		w.Fail("not-live", fmt.Errorf("the audit had not ended at %v", horizon))
 		runErr = w.Failure()
 	}
-	res.Hash = w.Hash()
 	stats := w.Stats()
-	res.Events, res.Messages, res.Virtual = stats.Events, stats.Messages, w.Now()
-	res.Operations = r.operations
-	res.Sometimes = r.counts(s.Sometimes)
-	res.Faults = fired(injector)
+	res := Result{
+		Scenario: r.scenario.Name, Store: r.store, Seed: w.Seed(), Plan: r.plan,
+		Hash: w.Hash(), Events: stats.Events, Messages: stats.Messages, Virtual: w.Now(),
+		Operations: r.operations, Sometimes: r.counts(r.scenario.Sometimes), Faults: struck(r.injector),
+	}
 	r.judge(&res, runErr)
-	if c.KeepHistory || res.Failure != nil || res.Unknown != "" {
+	if keepHistory || res.Failure != nil || res.Unknown != "" {
 		res.History = *r.history.History()
 	}
-	return res, nil
+	return res
 }
 
 func storeFor(c Config) (string, error) {
@@ -99,7 +117,7 @@ func storeFor(c Config) (string, error) {
 }
 
 // build fills the world.
-func (r *run) build(kind string, plan faults.Plan) (*faults.Injector, error) {
+func (r *run) build() (err error) {
 	r.actorIndex = make(map[registry.ActorID]int, r.shape.actors)
 	for i := range r.shape.actors {
 		id := registry.ActorID("actor-" + strconv.Itoa(i+1))
@@ -110,22 +128,21 @@ func (r *run) build(kind string, plan faults.Plan) (*faults.Injector, error) {
 	r.tokens = make([][]registry.Token, r.shape.actors)
 	r.ended = make(map[session]store.Version)
 	r.world.Net().SetDefault(officeLink)
-	handlers := r.startStore(kind)
+	handlers := r.startStore()
 	r.startSink()
 	for i := range r.shape.nodes {
 		n := r.newNode(nodeName(i), r.nodeID(i), r.clockOf(i))
 		r.nodes = append(r.nodes, n)
 		n.proc.Start(n.main)
 	}
-	injector, err := faults.Inject(r.world, plan, handlers)
-	if err != nil {
-		return nil, fmt.Errorf("%w: Plan: %w", ErrConfig, err)
+	if r.injector, err = faults.Inject(r.world, r.plan, handlers); err != nil {
+		return fmt.Errorf("%w: Plan: %w", ErrConfig, err)
 	}
 	victim := r.nodes[r.world.Draw("victim")%uint64(len(r.nodes))]
 	r.world.After(chaosEnds, "victim", victim.proc.Crash)
 	r.world.After(auditBegins, "audit", r.startAudit)
 	r.world.Invariant("registry", func() error { return r.monitor.Check(r.world.Now()) })
-	return injector, nil
+	return nil
 }
 
 func nodeName(i int) string { return "node-" + strconv.Itoa(i+1) }
@@ -179,12 +196,12 @@ func (r *run) judge(res *Result, runErr error) {
 	}
 }
 
-// fired returns how many faults of each kind began.
-func fired(in *faults.Injector) []Count {
+// struck returns how many faults of each kind did something to somebody.
+func struck(in *faults.Injector) []Count {
 	var cs []Count
 	for _, c := range in.Counts() {
-		if c.Fired > 0 {
-			cs = append(cs, Count{Name: string(c.Kind), N: c.Fired})
+		if c.Struck > 0 {
+			cs = append(cs, Count{Name: string(c.Kind), N: c.Struck})
 		}
 	}
 	return cs

@@ -103,7 +103,7 @@ type Result struct {
 	Operations       int
 	Virtual          time.Duration
 	Sometimes        []Count // each declared event, in order
-	Faults           []Count // that fired, by kind, in order of kind
+	Faults           []Count // that did something to somebody, by kind, in order of kind
 	Failure          *Failure
 	Unknown          string // why the checker could not decide; empty when it did
 	History          linearizability.History

@@ -17,17 +17,25 @@ var officeLink = sim.Link{
 	TailMax:    20 * time.Millisecond,
 }
 
-// serversOf returns the processes that a kind of store consists of.
-func serversOf(kind string) []string {
+// servers are the processes that a kind of store consists of.
+type servers struct {
+	all   []string
+	front []string // those that its clients talk to
+}
+
+func serversOf(kind string) servers {
 	if kind == StoreMemory {
-		return []string{memoryServer}
+		return servers{all: []string{memoryServer}, front: []string{memoryServer}}
 	}
-	return []string{"fdb-proxy", "fdb-resolver", "fdb-log", "fdb-storage"}
+	return servers{
+		all:   []string{"fdb-proxy", "fdb-resolver", "fdb-log", "fdb-storage"},
+		front: []string{"fdb-proxy", "fdb-storage"},
+	}
 }
 
 // startStore starts the run's store and returns what shows its faults.
-func (r *run) startStore(kind string) faults.Handlers {
-	if kind == StoreMemory {
+func (r *run) startStore() faults.Handlers {
+	if r.store == StoreMemory {
 		return r.startMemory()
 	}
 	return r.startFDB()
@@ -37,26 +45,29 @@ func (r *run) startFDB() faults.Handlers {
 	cluster := simfdb.NewCluster(r.world, simfdb.Options{})
 	r.engine = func(h *sim.Host) store.Engine { return cluster.Client(h) }
 	rates := make(map[faults.Kind]float64)
-	apply := func(kind faults.Kind) faults.Handler {
-		return faults.Handler{Apply: func(_ string, lasting []faults.Fault) bool {
-			rates[kind] = strongest(lasting)
-			unknown := rates[faults.StoreUnknown] / 2
-			err := cluster.SetFaults(simfdb.Faults{
-				RequestLost:  unknown,
-				ReplyLost:    unknown,
-				Conflict:     rates[faults.StoreConflict],
-				TagThrottled: rates[faults.Throttle],
-			})
-			if err != nil {
-				r.world.Fail("harness", err)
-			}
-			return true
-		}}
+	handler := func(kind faults.Kind, struck func(simfdb.FaultCounts) uint64) faults.Handler {
+		return faults.Handler{
+			Apply: func(_ string, lasting []faults.Fault) bool {
+				rates[kind] = strongest(lasting)
+				unknown := rates[faults.StoreUnknown] / 2
+				err := cluster.SetFaults(simfdb.Faults{
+					RequestLost:  unknown,
+					ReplyLost:    unknown,
+					Conflict:     rates[faults.StoreConflict],
+					TagThrottled: rates[faults.Throttle],
+				})
+				if err != nil {
+					r.world.Fail("harness", err)
+				}
+				return true
+			},
+			Struck: func(string) uint64 { return struck(cluster.Counts().Faults) },
+		}
 	}
 	return faults.Handlers{
-		faults.StoreUnknown:  apply(faults.StoreUnknown),
-		faults.StoreConflict: apply(faults.StoreConflict),
-		faults.Throttle:      apply(faults.Throttle),
+		faults.StoreUnknown:  handler(faults.StoreUnknown, func(n simfdb.FaultCounts) uint64 { return n.RequestLost + n.ReplyLost }),
+		faults.StoreConflict: handler(faults.StoreConflict, func(n simfdb.FaultCounts) uint64 { return n.Conflict }),
+		faults.Throttle:      handler(faults.Throttle, func(n simfdb.FaultCounts) uint64 { return n.TagThrottled }),
 		faults.ServerCrash:   r.crashHandler(cluster.Servers()),
 	}
 }

@@ -95,6 +95,16 @@ func (l *Link) delay(fate uint64) time.Duration {
 	return d
 }
 
+// LinkCounts says what a link did to the messages that were put on it. One
+// message may count more than once.
+type LinkCounts struct {
+	Sent       uint64 // put on the link
+	Cut        uint64 // stopped by a cut, when sent or when due to arrive
+	Lost       uint64 // lost by the link's Loss
+	Duplicated uint64 // sent twice
+	Reordered  uint64 // let out of the order
+}
+
 // link is the state of one direction between two processes.
 type link struct {
 	from, to string
@@ -103,6 +113,7 @@ type link struct {
 	own      bool   // options replaces the network's default
 	options  Link
 	cut      bool
+	counts   LinkCounts
 	arrival  time.Duration // of the last message that kept the order
 
 	epoch uint64 // of the last resume of the receiver

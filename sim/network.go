@@ -93,6 +93,14 @@ func (n *Net) IsCut(from, to string) bool {
 	return l != nil && l.cut
 }
 
+// Counts returns what the link from one process to another did so far.
+func (n *Net) Counts(from, to string) LinkCounts {
+	if l := n.links[[2]string{from, to}]; l != nil {
+		return l.counts
+	}
+	return LinkCounts{}
+}
+
 func (n *Net) setCut(from, to string, cut bool) {
 	if n.world.mute() || n.IsCut(from, to) == cut {
 		return
@@ -166,11 +174,17 @@ func (n *Net) send(l *link, d *delivery, ordered bool) {
 	fate := mix(l.ident + l.ordinal*golden)
 	d.link, d.ident, d.ordinal = l, fate, l.ordinal
 	w.stats.Messages++
+	l.counts.Sent++
 	o := &l.options
 	if !l.own {
 		o = &n.standard
 	}
 	if l.cut || chance(fateDraw(fate, drawLoss), o.Loss) {
+		if l.cut {
+			l.counts.Cut++
+		} else {
+			l.counts.Lost++
+		}
 		w.hash.fold(fate, 0)
 		n.lose(d, "lost")
 		w.arena.recycle(d)
@@ -180,6 +194,7 @@ func (n *Net) send(l *link, d *delivery, ordered bool) {
 	switch {
 	case chance(fateDraw(fate, drawReorder), o.Reorder):
 		w.stats.Reordered++
+		l.counts.Reordered++
 		if o.ReorderMax > 0 {
 			at = later(at, below(fateDraw(fate, drawReorderLength), o.ReorderMax)+1)
 		}
@@ -205,6 +220,7 @@ func (n *Net) duplicate(d *delivery, o *Link) {
 	twin.pending.delivery = twin
 	twin.ident = fateDraw(d.ident, drawDuplicate)
 	w.stats.Duplicated++
+	d.link.counts.Duplicated++
 	if twin.call != nil {
 		twin.call.copied = true
 	}
@@ -228,6 +244,7 @@ func (n *Net) lose(d *delivery, why string) {
 // pass reports whether a message that arrives gets through.
 func (n *Net) pass(d *delivery) bool {
 	if d.link.cut {
+		d.link.counts.Cut++
 		n.lose(d, "cut off")
 		return false
 	}

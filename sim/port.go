@@ -1,5 +1,10 @@
 package sim
 
+import (
+	"maps"
+	"slices"
+)
+
 // PortAddr names a port.
 type PortAddr struct{ Process, Port string }
 
@@ -19,6 +24,7 @@ type Port struct {
 	host    *Host
 	name    string
 	deliver func(m Message)
+	onReset func(peer string) (broken int)
 	closed  bool
 }
 
@@ -54,6 +60,26 @@ func (p *Port) Close() {
 	}
 	p.closed = true
 	delete(p.host.ports, p.name)
+}
+
+// OnReset makes f be told when the connections between the port's process and
+// another one break, see [Net.Reset]. It returns how many requests that this
+// ends. It runs at once, also while the process stands still: it may end waits,
+// and must neither block nor send.
+func (p *Port) OnReset(f func(peer string) (broken int)) { p.onReset = f }
+
+// resetPorts tells the ports of a process, in the order of their names.
+func (n *Net) resetPorts(process, peer string) (broken int) {
+	p := n.world.byName[process]
+	if p == nil || p.host == nil {
+		return 0
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.host.ports)) {
+		if port := p.host.ports[name]; port.onReset != nil {
+			broken += port.onReset(peer)
+		}
+	}
+	return broken
 }
 
 // Send sends body to that very port: it is dropped when the port is closed, or

@@ -120,3 +120,34 @@ func TestAPortMustNotBlock(t *testing.T) {
 		t.Errorf("failure %v", f)
 	}
 }
+
+// A reset tells the ports of both processes, be they paused, and counts what
+// they say it broke.
+func TestResetTellsPorts(t *testing.T) {
+	w := world(t, sim.Options{})
+	j := &journal{w: w}
+	listen := func(name string, broken int) *sim.Process {
+		return process(w, name, func(_ ctxT, h *hostT) {
+			h.Bind("mute", nil)
+			for _, port := range []string{"y", "x"} {
+				h.Bind(port, nil).OnReset(func(peer string) int {
+					j.add("%s/%s: %s", name, port, peer)
+					return broken
+				})
+			}
+		})
+	}
+	listen("a", 1)
+	b := listen("b", 10)
+	listen("c", 100)
+	var broken [3]int
+	w.After(time.Second, "reset", func() { broken[0] = w.Net().Reset("a", "b") })
+	w.After(2*time.Second, "reset", func() { b.Pause(); broken[1] = w.Net().Reset("b", "a") })
+	w.After(3*time.Second, "reset", func() { b.Crash(); broken[2] = w.Net().Reset("b", "a") })
+	mustRun(t, w, time.Minute)
+	if broken != [3]int{22, 22, 2} {
+		t.Errorf("broken: %v", broken)
+	}
+	j.want(t, "1s a/x: b", "1s a/y: b", "1s b/x: a", "1s b/y: a",
+		"2s b/x: a", "2s b/y: a", "2s a/x: b", "2s a/y: b", "3s a/x: b", "3s a/y: b")
+}

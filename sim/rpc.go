@@ -163,11 +163,13 @@ func (n *Net) giveUp(c *call) {
 	n.send(n.between(c.host.proc, c.to), d, false)
 }
 
-// Reset breaks the calls in flight between two processes, in both directions:
-// they end with network.ErrNoReply, and the contexts of their handlers end.
-func (n *Net) Reset(a, b string) {
+// Reset breaks the connections between two processes. The calls in flight, in
+// both directions, end with network.ErrNoReply, and the contexts of their
+// handlers end; ports are told, see [Port.OnReset]. It returns how many calls,
+// and requests of ports, it broke.
+func (n *Net) Reset(a, b string) (broken int) {
 	if n.world.mute() {
-		return
+		return 0
 	}
 	n.mark("reset", n.named(a, b), Link{})
 	for c := n.calls.first; c != nil; {
@@ -178,9 +180,11 @@ func (n *Net) Reset(a, b string) {
 				s.ctx.end(context.Canceled, nil)
 			}
 			n.finish(c, answer{err: fmt.Errorf("%w: connection reset", network.ErrNoReply)})
+			broken++
 		}
 		c = next
 	}
+	return broken + n.resetPorts(a, b) + n.resetPorts(b, a)
 }
 
 // request handles the arrival of a request and returns the task that serves

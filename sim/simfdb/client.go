@@ -53,6 +53,7 @@ func (c *Cluster) Client(h *sim.Host) *Client {
 	n := c.connect(h)
 	cl.ids = requestID(h.Process().Life()<<48 | n<<40)
 	cl.port = h.Bind(clientPort(c.o.Name, n), cl.deliver)
+	cl.port.OnReset(cl.reset)
 	return cl
 }
 

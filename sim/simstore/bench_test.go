@@ -9,7 +9,7 @@ import (
 	"github.com/kelpie-registry/kelpie/store/memory"
 )
 
-// BenchmarkTransaction measures a read and a write of one key over a wire, the
+// BenchmarkTransaction measures a read and a write of one key at a server, the
 // memory engine's part included.
 func BenchmarkTransaction(b *testing.B) {
 	w := sim.NewWorld(1, sim.Options{MaxEvents: 1 << 60})
@@ -17,11 +17,11 @@ func BenchmarkTransaction(b *testing.B) {
 	clock := w.Process("clock", sim.ProcessOptions{})
 	clock.Start(idle)
 	inner := memory.New(memory.Options{Clock: clock.Host()})
-	f := &Faults{ReadLatency: Latency{time.Millisecond, 2 * time.Millisecond}, CommitLatency: Latency{time.Millisecond, 2 * time.Millisecond}}
+	server := NewServer(w, inner, &Faults{})
 	key, value := []byte("key"), make([]byte, 100)
 	done := 0
 	w.Process("client", sim.ProcessOptions{}).Start(func(ctx context.Context, h *sim.Host) {
-		e := New(h, inner, f)
+		e := server.Connect(h)
 		for ctx.Err() == nil {
 			tx := e.Begin(ctx)
 			if _, err := tx.Get(key); err != nil {

@@ -6,53 +6,58 @@ import (
 	"time"
 )
 
-// Faults are the properties of a wire. Its fields may be changed while the
-// world runs, between events; a call looks at them when it begins. Several
-// wires may share one. The zero value is a wire without latency and faults.
+// Faults are what a server does wrong by itself. Its fields may be changed while
+// the world runs, between events; a call looks at them when it arrives. The zero
+// value is a server without faults.
 //
 // Rates are probabilities, 0 to 1. A commit meets at most one of the faults; the
 // rates that apply to it add up to at most 1.
 type Faults struct {
-	// Server is the name of the process at the far end, for cuts and crashes. No
-	// process of that name need exist. Default: "store".
+	// Server is the name of the server's process. Default: "store".
 	Server string
 
-	// ReadLatency and CommitLatency are those of one way; each call makes two.
+	// ReadLatency and CommitLatency are what the server takes before it serves a
+	// call, and again before it answers. The network's own comes on top.
 	ReadLatency, CommitLatency Latency
 
-	// Timeout is how long a call whose request or answer was lost waits before it
-	// ends with store.ErrUnavailable, or store.ErrCommitUnknown, unless its
-	// context ends before. Default: 5 s.
+	// Timeout is how long a call without an answer waits, on the client's clock,
+	// before it ends with store.ErrUnavailable, or store.ErrCommitUnknown, unless
+	// its context ends before. Default: 5 s.
 	Timeout time.Duration
 
 	UnavailableRate    float64 // a read or a commit is refused: nothing is applied
 	ConflictRate       float64 // a commit is refused as if something conflicted
-	UnknownAppliedRate float64 // a commit is applied, and its answer is lost
-	UnknownDroppedRate float64 // a commit's request is lost
-	UnknownLateRate    float64 // a commit's request arrives after the client gave up
+	UnknownAppliedRate float64 // a commit is applied, and the connection ends
+	UnknownDroppedRate float64 // the connection ends, and a commit is dropped
+	UnknownLateRate    float64 // the connection ends, and a commit is applied later
 
-	// LateMax bounds how late a request is that arrives after the client gave up.
-	// Default: 1 s.
+	// LateMax bounds how much later that is. Default: 1 s.
 	LateMax time.Duration
 
 	fired Fired
 }
 
-// Latency is the time of one way, drawn evenly from Min to Max.
+// Latency is a time drawn evenly from Min to Max.
 type Latency struct {
 	Min, Max time.Duration
 }
 
-// Fired counts the faults that took effect.
+// Fired counts what took effect: of the server's own faults, and of what the
+// network and crashes did.
 type Fired struct {
 	Unavailable    uint64 // refused reads and commits
 	Conflicts      uint64 // refused commits
-	UnknownApplied uint64 // commits that were applied, the answer lost; by a rate, a cut or a crash
-	UnknownDropped uint64 // commits whose request was lost; likewise
+	UnknownApplied uint64 // commits that were applied, the connection ended
+	UnknownDropped uint64 // commits that were dropped, the connection ended
 	UnknownLate    uint64 // commits that tried to take effect after the client was told
 	LateApplied    uint64 // of them, those that were applied
-	ReadsLost      uint64 // reads whose request or answer was lost in a cut or a crash
-	WatchesLost    uint64 // watches whose notice was lost in a cut or a crash
+	Slowed         uint64 // calls that arrived at a server with a latency of its own
+
+	ReadsLost   uint64 // reads, and notices of watches, that got no answer in time
+	CommitsLost uint64 // commits that got no answer in time
+	WatchesLost uint64 // watches that ended because their notice was lost
+	Copies      uint64 // copies of requests, dropped
+	Reset       uint64 // calls and watches that a reset ended
 }
 
 // Fired returns the counts so far.
@@ -96,6 +101,13 @@ func (f *Faults) server() string {
 		return "store"
 	}
 	return f.Server
+}
+
+func (f *Faults) latency(commit bool) Latency {
+	if commit {
+		return f.CommitLatency
+	}
+	return f.ReadLatency
 }
 
 func (f *Faults) timeout() time.Duration {

@@ -1,23 +1,29 @@
-// Package simstore puts a simulated wire between a process and any store.Engine:
-// an engine that knows nothing of the simulator becomes a server far away, with
-// latency, cuts and every error that the port allows.
+// Package simstore makes any store.Engine a server in the simulator: an engine
+// that knows nothing of it is reached over the simulated network, and shows
+// every error that the port allows.
 //
-// Each read and each commit is a scheduling point. Its request takes a while,
-// the inner engine serves it at one instant, and the answer takes a while. A cut
-// between the process and the server, or a server that is crashed or paused when
-// the request arrives or the answer leaves, loses it. What the wire loses, it
-// never repeats. Mutations cost nothing: they are sent with the commit.
+// A [Server] is a process. Each read and each commit of a client is a request
+// message and an answer message on the links between the two processes, in the
+// order of a connection; the inner engine serves it at one instant in between.
+// So whatever the network does to messages happens to them: they are slow, are
+// lost, overtake each other, come twice, meet a cut; and a server that is down
+// gets none, one that stands still gets them when it goes on. Copies of a
+// request are dropped. A client that hears nothing for a while, or whose
+// connection breaks, gives up: a read ends with store.ErrUnavailable, a commit
+// with store.ErrCommitUnknown. What was lost is never repeated. Mutations cost
+// nothing: they are sent with the commit.
 //
 // A commit that was sent takes effect when it arrives, whatever has become of
-// its client: the context may have ended, the process may have crashed. So what
-// the client is told, and what is so, part as they do in reality. A commit that
-// is told to have failed with another error than store.ErrCommitUnknown has not
-// been applied and never will be.
+// its client: it may have given up, the process may have crashed. So what the
+// client is told, and what is so, part as they do in reality. Nothing fences a
+// commit in doubt off: it may be applied after the client was told. A commit
+// that is told to have failed with another error than store.ErrCommitUnknown has
+// not been applied and never will be.
 //
 // The state of the server is that of the inner engine: a crash of the server
 // process loses none of it. The inner engine must serve each call without
-// waiting, as package memory does; many processes may share one. Its clock, if it
-// takes one, is to be the host of a process that is never crashed.
+// waiting, as package memory does. Its clock, if it takes one, is to be the host
+// of a process that is never crashed.
 //
 // Every draw is keyed by the process, the number of the transaction in its life
 // and the number of the call in the transaction: one call more or less leaves
@@ -26,6 +32,7 @@ package simstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -34,42 +41,77 @@ import (
 	"github.com/kelpie-registry/kelpie/store"
 )
 
-// New returns the client's end of a wire from the life of a process that h
-// stands for to inner. It panics when o is invalid; see [Faults.Validate].
-// Closing the engine closes the wire, not inner.
-func New(h *sim.Host, inner store.Engine, o *Faults) store.Engine {
-	if err := o.Validate(); err != nil {
-		panic(err)
-	}
-	return &engine{
-		h:      h,
-		world:  h.Process().World(),
-		inner:  inner,
-		faults: o,
-		stream: "simstore " + h.Name(),
-		life:   h.Process().Life(),
-	}
-}
+// portName is the name of the server's port.
+const portName = "simstore"
 
-// engine is one end of a wire.
-type engine struct {
-	h      *sim.Host
+// Server is a process that serves an engine to others.
+type Server struct {
 	world  *sim.World
+	name   string
 	inner  store.Engine
 	faults *Faults
+	port   *sim.Port // of the last life
+	lives  map[string]connected
+}
 
-	stream string
-	life   uint64
-	begun  uint64   // transactions
-	open   []*watch // not ended
-	closed bool
+// connected counts the connections of a process in its last life seen.
+type connected struct {
+	life uint64
+	n    uint64
+}
+
+// NewServer starts a process of the name f.Server in w, that serves inner. It
+// panics when f is invalid, see [Faults.Validate], or the name is taken.
+func NewServer(w *sim.World, inner store.Engine, f *Faults) *Server {
+	if err := f.Validate(); err != nil {
+		panic(err)
+	}
+	s := &Server{world: w, name: f.server(), inner: inner, faults: f, lives: make(map[string]connected)}
+	w.Process(s.name, sim.ProcessOptions{}).Start(func(_ context.Context, h *sim.Host) {
+		s.port = h.Bind(portName, s.deliver)
+	})
+	return s
+}
+
+// Connect returns the client's end of a connection from the life of a process
+// that h stands for. Closing it closes the connection, not the inner engine.
+func (s *Server) Connect(h *sim.Host) store.Engine {
+	c := s.lives[h.Name()]
+	if life := h.Process().Life(); c.life != life {
+		c = connected{life: life}
+	}
+	c.n++
+	s.lives[h.Name()] = c
+	name := portName
+	if c.n > 1 {
+		name = fmt.Sprintf("%s-%d", portName, c.n)
+	}
+	e := &engine{h: h, server: s, stream: "simstore " + h.Name(), life: c.life, connection: c.n}
+	e.port = h.Bind(name, e.deliver)
+	e.port.OnReset(e.reset)
+	return e
+}
+
+// engine is the client's end of a connection.
+type engine struct {
+	h      *sim.Host
+	server *Server
+	port   *sim.Port
+
+	stream     string
+	life       uint64
+	connection uint64      // number in the life
+	begun      uint64      // transactions
+	inFlight   []*exchange // without an answer, in the order in which they were sent
+	open       []*watch    // not ended
+	closed     bool
 }
 
 // Begin implements store.Engine.
 func (e *engine) Begin(ctx context.Context) store.Txn {
 	e.begun++
 	// The inner transaction must outlast ctx: what was sent arrives.
-	return &txn{engine: e, ctx: ctx, inner: e.inner.Begin(context.Background()), number: e.begun}
+	return &txn{engine: e, ctx: ctx, inner: e.server.inner.Begin(context.Background()), number: e.begun}
 }
 
 // Close implements store.Engine.
@@ -78,10 +120,46 @@ func (e *engine) Close() error {
 		return nil
 	}
 	e.closed = true
-	for _, w := range slices.Clone(e.open) {
-		w.fail(fmt.Errorf("simstore: watch: %w", store.ErrClosed))
-	}
+	e.sever(store.ErrClosed)
 	return nil
+}
+
+// Why a connection ended.
+var (
+	errReset    = errors.New("the connection was reset")
+	errHungUp   = errors.New("the server ended the connection")
+	errNoAnswer = errors.New("no answer")
+)
+
+// sever ends everything that waits for the server, and returns how much it was.
+func (e *engine) sever(why error) (ended int) {
+	ended = len(e.inFlight) + len(e.open)
+	for _, x := range slices.Clone(e.inFlight) {
+		x.end(x.lost(why))
+	}
+	for _, w := range slices.Clone(e.open) {
+		w.fail(lostError("watch", why))
+	}
+	return ended
+}
+
+// reset is told that the connections to a process broke.
+func (e *engine) reset(peer string) (broken int) {
+	if peer != e.server.name {
+		return 0
+	}
+	broken = e.sever(errReset)
+	e.server.faults.fired.Reset += uint64(broken)
+	return broken
+}
+
+// lostError is the error of a call, other than a commit, that has no effect on
+// the store and gets no answer.
+func lostError(doing string, why error) error {
+	if errors.Is(why, store.ErrClosed) {
+		return fmt.Errorf("simstore: %s: %w", doing, why)
+	}
+	return fmt.Errorf("simstore: %s: %w: %w", doing, store.ErrUnavailable, why)
 }
 
 // The draws of a call.
@@ -90,9 +168,10 @@ const (
 	drawThere
 	drawBack
 	drawLate
+	drawNotice
 )
 
-// call is one request over the wire.
+// call identifies one call of a transaction.
 type call struct {
 	*engine
 	txn    uint64
@@ -100,7 +179,7 @@ type call struct {
 }
 
 func (c call) draw(which uint64) uint64 {
-	return c.world.Draw(c.stream, c.life, c.txn, c.number, which)
+	return c.server.world.Draw(c.stream, c.life, c.connection, c.txn, c.number, which)
 }
 
 // evenly draws a duration from least to most.
@@ -114,58 +193,5 @@ func (c call) evenly(which uint64, least, most time.Duration) time.Duration {
 // fate draws what happens to the call.
 func (c call) fate(commit bool) outcome {
 	const bits = 53
-	return c.faults.fateOf(float64(c.draw(drawFate)>>(64-bits))/(1<<bits), commit)
-}
-
-// sends reports whether a request that leaves now gets to the server's machine.
-func (e *engine) sends() bool { return !e.world.Net().IsCut(e.h.Name(), e.faults.server()) }
-
-// serves reports whether the server can serve now.
-func (e *engine) serves() bool {
-	p := e.world.Lookup(e.faults.server())
-	return p == nil || p.Alive() && !p.Paused()
-}
-
-// answers reports whether an answer that leaves now gets to the client.
-func (e *engine) answers() bool {
-	return e.serves() && !e.world.Net().IsCut(e.faults.server(), e.h.Name())
-}
-
-// read runs f, a read of the inner engine, at the far end of the wire.
-func (c call) read(ctx context.Context, doing string, f func() error) error {
-	latency := c.faults.ReadLatency
-	arrives := c.sends()
-	fate := c.fate(false)
-	if err := c.h.Sleep(ctx, c.evenly(drawThere, latency.Min, latency.Max)); err != nil {
-		return fmt.Errorf("simstore: %s: %w", doing, err)
-	}
-	if !arrives || !c.serves() {
-		return c.lost(ctx, doing)
-	}
-	var err error
-	if fate == fateUnavailable {
-		c.faults.fired.Unavailable++
-		err = fmt.Errorf("simstore: %s: %w: refused", doing, store.ErrUnavailable)
-	} else {
-		err = f()
-	}
-	if !c.answers() {
-		return c.lost(ctx, doing)
-	}
-	if serr := c.h.Sleep(ctx, c.evenly(drawBack, latency.Min, latency.Max)); serr != nil {
-		return fmt.Errorf("simstore: %s: %w", doing, serr)
-	}
-	if c.closed {
-		return fmt.Errorf("simstore: %s: %w", doing, store.ErrClosed)
-	}
-	return err
-}
-
-// lost waits, as a client does that gets no answer to a read.
-func (c call) lost(ctx context.Context, doing string) error {
-	c.faults.fired.ReadsLost++
-	if err := c.h.Sleep(ctx, c.faults.timeout()); err != nil {
-		return fmt.Errorf("simstore: %s: no answer: %w", doing, err)
-	}
-	return fmt.Errorf("simstore: %s: %w: no answer", doing, store.ErrUnavailable)
+	return c.server.faults.fateOf(float64(c.draw(drawFate)>>(64-bits))/(1<<bits), commit)
 }

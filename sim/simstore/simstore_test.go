@@ -2,28 +2,31 @@ package simstore
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"testing"
 	"time"
 
-	"github.com/kelpie-registry/kelpie/host"
 	"github.com/kelpie-registry/kelpie/sim"
 	"github.com/kelpie-registry/kelpie/store"
 	"github.com/kelpie-registry/kelpie/store/memory"
-	"github.com/kelpie-registry/kelpie/store/storetest"
 )
 
 // window is the window, in versions, of the inner engine in these tests.
 const window = 200
 
-// lab is a world with an engine at the far end of wires.
+// lab is a world with a server.
 type lab struct {
 	*sim.World
 	t      *testing.T
 	inner  *memory.Engine
+	server *Server
 	faults Faults
 }
+
+// way is how long a message takes.
+const way = 15 * time.Millisecond
 
 func idle(context.Context, *sim.Host) {}
 
@@ -33,10 +36,9 @@ func newLab(t *testing.T, seed uint64) *lab {
 	t.Cleanup(w.Close)
 	clock := w.Process("clock", sim.ProcessOptions{})
 	clock.Start(idle)
-	w.Process("store", sim.ProcessOptions{}).Start(idle)
 	l := &lab{World: w, t: t, inner: memory.New(memory.Options{Clock: clock.Host(), Window: window})}
-	l.faults.ReadLatency = Latency{time.Millisecond, 2 * time.Millisecond}
-	l.faults.CommitLatency = Latency{10 * time.Millisecond, 20 * time.Millisecond}
+	l.server = NewServer(w, l.inner, &l.faults)
+	w.Net().SetDefault(sim.Link{LatencyMin: way, LatencyMax: way})
 	return l
 }
 
@@ -46,7 +48,7 @@ func (l *lab) run(f func(h *sim.Host, e store.Engine) error) {
 	l.t.Helper()
 	done := false
 	l.Process("client", sim.ProcessOptions{}).Start(func(_ context.Context, h *sim.Host) {
-		if err := f(h, New(h, l.inner, &l.faults)); err != nil {
+		if err := f(h, l.server.Connect(h)); err != nil {
 			l.Fail("client", err)
 		}
 		done = true
@@ -77,8 +79,10 @@ func put(ctx context.Context, e store.Engine, key, value string) error {
 	return tx.Commit()
 }
 
-func TestCallsTakeTheirLatency(t *testing.T) {
+func TestCallsTakeTheLatencyOfNetworkAndServer(t *testing.T) {
 	l := newLab(t, 1)
+	l.faults.ReadLatency = Latency{time.Millisecond, 2 * time.Millisecond}
+	l.faults.CommitLatency = Latency{10 * time.Millisecond, 20 * time.Millisecond}
 	l.run(func(h *sim.Host, e store.Engine) error {
 		for range 20 {
 			start := l.Now()
@@ -86,20 +90,23 @@ func TestCallsTakeTheirLatency(t *testing.T) {
 			if _, err := tx.Get([]byte("k")); err != nil {
 				return err
 			}
-			if d := l.Now() - start; d < 2*time.Millisecond || d > 4*time.Millisecond {
-				t.Errorf("a read took %v", d)
+			if d := l.Now() - start - 2*way; d < 2*time.Millisecond || d > 4*time.Millisecond {
+				t.Errorf("a read took the server %v", d)
 			}
 			start = l.Now()
 			tx.Set([]byte("k"), []byte("x"))
 			if err := tx.Commit(); err != nil {
 				return err
 			}
-			if d := l.Now() - start; d < 20*time.Millisecond || d > 40*time.Millisecond {
-				t.Errorf("a commit took %v", d)
+			if d := l.Now() - start - 2*way; d < 20*time.Millisecond || d > 40*time.Millisecond {
+				t.Errorf("a commit took the server %v", d)
 			}
 		}
 		return nil
 	})
+	if n := l.faults.Fired().Slowed; n != 40 {
+		t.Errorf("%d of 40 calls were slowed down", n)
+	}
 }
 
 // TestRatesFire sets each rate to 1 in turn: the client sees its error, the
@@ -155,7 +162,7 @@ func TestReadsAreRefused(t *testing.T) {
 	})
 }
 
-// TestLostMessages cuts the wire, or crashes or pauses the server, at each of
+// TestLostMessages cuts the link, or crashes or pauses the server, at each of
 // the moments that matter to a commit and to a read.
 func TestLostMessages(t *testing.T) {
 	cutThere := func(l *lab) { l.Net().Cut("client", "store") }
@@ -165,21 +172,22 @@ func TestLostMessages(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		trouble func(l *lab)
-		after   time.Duration // into the commit; it arrives between 10 and 20 ms
+		after   time.Duration // into the commit; it arrives after 15 ms
 		applied string
-		want    error // of the commit
+		want    error  // of the commit
+		later   string // what is stored once all is well again
 	}{
-		{"request cut", cutThere, 0, "", store.ErrCommitUnknown},
-		{"cut behind the request", cutThere, time.Millisecond, "x", nil},
-		{"answer cut", cutBack, 0, "x", store.ErrCommitUnknown},
-		{"answer cut in time", cutBack, time.Millisecond, "x", store.ErrCommitUnknown},
-		{"crash before the request arrives", crash, time.Millisecond, "", store.ErrCommitUnknown},
-		{"pause before the request arrives", pause, time.Millisecond, "", store.ErrCommitUnknown},
-		{"crash after the answer left", crash, 21 * time.Millisecond, "x", nil},
+		{"request cut", cutThere, 0, "", store.ErrCommitUnknown, ""},
+		{"request cut under way", cutThere, time.Millisecond, "", store.ErrCommitUnknown, ""},
+		{"cut behind the request", cutThere, 16 * time.Millisecond, "x", nil, "x"},
+		{"answer cut", cutBack, 0, "x", store.ErrCommitUnknown, "x"},
+		{"answer cut under way", cutBack, 16 * time.Millisecond, "x", store.ErrCommitUnknown, "x"},
+		{"crash before the request arrives", crash, time.Millisecond, "", store.ErrCommitUnknown, ""},
+		{"pause before the request arrives", pause, time.Millisecond, "", store.ErrCommitUnknown, "x"},
+		{"crash after the answer left", crash, 16 * time.Millisecond, "x", nil, "x"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLab(t, 1)
-			l.faults.CommitLatency = Latency{15 * time.Millisecond, 15 * time.Millisecond}
 			l.run(func(h *sim.Host, e store.Engine) error {
 				if c.after == 0 {
 					c.trouble(l)
@@ -200,6 +208,9 @@ func TestLostMessages(t *testing.T) {
 				if err == nil {
 					return nil
 				}
+				if n := l.faults.Fired().CommitsLost; n != 1 {
+					t.Errorf("%d commits lost", n)
+				}
 				ctx, cancel := h.WithTimeout(h.Context(), time.Second)
 				defer cancel()
 				if _, err = e.Begin(ctx).Get([]byte("k")); !errors.Is(err, context.DeadlineExceeded) {
@@ -214,10 +225,109 @@ func TestLostMessages(t *testing.T) {
 				} else {
 					p.Resume()
 				}
-				_, err = e.Begin(h.Context()).Get([]byte("k"))
+				v, err := e.Begin(h.Context()).Get([]byte("k"))
+				if string(v) != c.later {
+					t.Errorf("in the end %q is stored, want %q", v, c.later)
+				}
 				return err
 			})
 		})
+	}
+}
+
+// TestLinkFaultsAct lets the link lose, double and disorder messages.
+func TestLinkFaultsAct(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		there sim.Link // from client to server
+		wrong func(f Fired, n sim.LinkCounts, failed int) bool
+	}{
+		{"none", sim.Link{LatencyMax: way}, func(f Fired, _ sim.LinkCounts, failed int) bool { return failed > 0 || f != Fired{} }},
+		{"loss", sim.Link{LatencyMax: way, Loss: 0.3}, func(f Fired, n sim.LinkCounts, failed int) bool {
+			return failed == 0 || f.ReadsLost == 0 || f.CommitsLost == 0 || f.ReadsLost+f.CommitsLost != n.Lost
+		}},
+		{"duplicate", sim.Link{LatencyMax: way, Duplicate: 0.3}, func(f Fired, n sim.LinkCounts, failed int) bool {
+			return failed > 0 || f.Copies == 0 || f.Copies != n.Duplicated
+		}},
+		{"reorder", sim.Link{LatencyMax: way, Reorder: 0.3, ReorderMax: time.Second}, func(f Fired, n sim.LinkCounts, failed int) bool {
+			return failed > 0 || n.Reordered == 0
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLab(t, 1)
+			l.Net().SetLink("client", "store", c.there)
+			l.faults.Timeout = 2 * time.Second
+			applied, failed := int64(0), 0
+			l.run(func(h *sim.Host, e store.Engine) error {
+				for range 20 {
+					tx := e.Begin(h.Context())
+					if _, err := tx.Snapshot().Get([]byte("n")); err != nil {
+						failed++
+						continue
+					}
+					tx.Add([]byte("n"), 1)
+					if tx.Commit() != nil {
+						failed++
+						continue
+					}
+					applied++
+				}
+				return nil
+			})
+			if got := int64(binary.LittleEndian.Uint64([]byte(l.stored("n")))); got != applied {
+				t.Errorf("added %d times, %d were acknowledged and no answer was lost", got, applied)
+			}
+			if f, n := l.faults.Fired(), l.Net().Counts("client", "store"); c.wrong(f, n, failed) {
+				t.Errorf("%d failed, fired %+v, link %+v", failed, f, n)
+			}
+		})
+	}
+}
+
+// TestResetEndsWhatIsInFlight breaks the connection under a read, a commit and a
+// watch: each ends at once, and the commit arrives all the same.
+func TestResetEndsWhatIsInFlight(t *testing.T) {
+	l := newLab(t, 1)
+	reset := func() {
+		if n := l.Net().Reset("client", "store"); n == 0 {
+			t.Error("nothing was broken")
+		}
+	}
+	l.run(func(h *sim.Host, e store.Engine) error {
+		start := l.Now()
+		l.After(time.Millisecond, "reset", reset)
+		if _, err := e.Begin(h.Context()).Get([]byte("k")); !errors.Is(err, store.ErrUnavailable) || l.Now()-start != time.Millisecond {
+			t.Errorf("read: %v after %v", err, l.Now()-start)
+		}
+		tx := e.Begin(h.Context())
+		watch, err := tx.Watch([]byte("k"))
+		if err != nil {
+			return err
+		}
+		if err := tx.Commit(); err != nil {
+			return err
+		}
+		start = l.Now()
+		l.After(time.Millisecond, "reset", reset)
+		if err := watch.Wait(h.Context()); !errors.Is(err, store.ErrUnavailable) || l.Now()-start != time.Millisecond {
+			t.Errorf("watch: %v after %v", err, l.Now()-start)
+		}
+		start = l.Now()
+		l.After(time.Millisecond, "reset", reset)
+		err = put(h.Context(), e, "k", "x")
+		if !errors.Is(err, store.ErrCommitUnknown) || l.Now()-start != time.Millisecond {
+			t.Errorf("commit: %v after %v", err, l.Now()-start)
+		}
+		if l.Net().Reset("client", "clock") != 0 {
+			t.Error("the reset of another connection broke something")
+		}
+		return nil
+	})
+	if got := l.stored("k"); got != "x" {
+		t.Errorf("stored %q", got)
+	}
+	if f := l.faults.Fired(); f.Reset != 3 {
+		t.Errorf("%+v", f)
 	}
 }
 
@@ -243,7 +353,7 @@ func TestCommitOutlivesItsClient(t *testing.T) {
 	})
 	p := l.Process("victim", sim.ProcessOptions{})
 	p.Start(func(ctx context.Context, h *sim.Host) {
-		_ = put(ctx, New(h, l.inner, &l.faults), "crash", "x")
+		_ = put(ctx, l.server.Connect(h), "crash", "x")
 		t.Error("the client lives on")
 	})
 	l.After(5*time.Millisecond, "crash", p.Crash)
@@ -311,10 +421,10 @@ func TestWatchNoticeIsLostInACut(t *testing.T) {
 	})
 }
 
-func TestCloseEndsTheWireAndNotTheStore(t *testing.T) {
+func TestCloseEndsTheConnectionAndNotTheStore(t *testing.T) {
 	l := newLab(t, 1)
 	l.run(func(h *sim.Host, e store.Engine) error {
-		other := New(h, l.inner, &l.faults)
+		other := l.server.Connect(h)
 		if err := e.Close(); err != nil {
 			return err
 		}
@@ -350,7 +460,7 @@ func TestOneCallMoreLeavesTheOthersAlone(t *testing.T) {
 	fates := func(more bool) (out string) {
 		l := newLab(t, 7)
 		l.faults.ConflictRate, l.faults.UnknownDroppedRate = 0.3, 0.3
-		l.faults.Timeout = time.Millisecond
+		l.faults.Timeout = 4 * way
 		l.run(func(h *sim.Host, e store.Engine) error {
 			for i := range 20 {
 				tx := e.Begin(h.Context())
@@ -371,134 +481,4 @@ func TestOneCallMoreLeavesTheOthersAlone(t *testing.T) {
 	if a, b := fates(false), fates(true); a != b {
 		t.Errorf("without:\n%swith:\n%s", a, b)
 	}
-}
-
-// suiteWorld makes the world of the conformance suite.
-func suiteWorld(tb testing.TB, seed uint64, f *Faults, disturb func(w *sim.World)) storetest.World {
-	tb.Helper()
-	w := sim.NewWorld(seed, sim.Options{})
-	tb.Cleanup(w.Close)
-	clock := w.Process("clock", sim.ProcessOptions{})
-	clock.Start(idle)
-	w.Process("store", sim.ProcessOptions{}).Start(idle)
-	inner := memory.New(memory.Options{Clock: clock.Host(), Window: window})
-	hosts := make([]*sim.Host, storetest.Clients)
-	for i := range hosts {
-		p := w.Process(fmt.Sprint("client-", i), sim.ProcessOptions{})
-		p.Start(idle)
-		hosts[i] = p.Host()
-	}
-	if disturb != nil {
-		disturb(w)
-	}
-	return &storetest.Hosts{
-		Host:    func(i int) host.Host { return hosts[i] },
-		Connect: func(i int) store.Engine { return New(hosts[i], inner, f) },
-		Step:    func() error { return w.Run(w.Now() + 10*time.Millisecond) },
-		Check:   inner.Check,
-	}
-}
-
-// age commits until the window has passed.
-func age(ctx context.Context, w storetest.World, client int) error {
-	for range 2 * window {
-		if err := put(ctx, w.Engine(client), "age", ""); err != nil && !store.Retryable(err) && !errors.Is(err, store.ErrCommitUnknown) {
-			return err
-		}
-	}
-	tx := w.Engine(client).Begin(ctx)
-	tx.Clear([]byte("age"))
-	return tx.Commit()
-}
-
-func TestSuite(t *testing.T) {
-	slow := Faults{
-		ReadLatency:   Latency{100 * time.Microsecond, 2 * time.Millisecond},
-		CommitLatency: Latency{100 * time.Microsecond, 5 * time.Millisecond},
-	}
-	faulty := slow
-	faulty.Timeout = 100 * time.Millisecond
-	faulty.UnavailableRate, faulty.ConflictRate = 0.003, 0.003
-	faulty.UnknownAppliedRate, faulty.UnknownDroppedRate, faulty.UnknownLateRate = 0.003, 0.003, 0.003
-	faulty.LateMax = 50 * time.Millisecond
-	cut := slow
-	cut.Timeout = 200 * time.Millisecond
-	suffers := []storetest.Fault{storetest.TransientErrors, storetest.UnknownCommits, storetest.LostWatches}
-	for _, c := range []struct {
-		name    string
-		f       Faults
-		disturb func(w *sim.World)
-		suffers []storetest.Fault
-		fired   func(f Fired) bool
-	}{
-		{"no wire", Faults{}, nil, nil, func(f Fired) bool { return f == Fired{} }},
-		{"slow", slow, nil, nil, func(f Fired) bool { return f == Fired{} }},
-		{"faulty", faulty, nil, suffers, func(f Fired) bool {
-			return min(f.Unavailable, f.Conflicts, f.UnknownApplied, f.UnknownDropped, f.UnknownLate, f.LateApplied) > 0
-		}},
-		{"cut now and then", cut, cutNowAndThen, suffers, func(f Fired) bool {
-			return min(f.ReadsLost, f.UnknownApplied, f.UnknownDropped) > 0
-		}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			var wires []*Faults
-			storetest.Run(t, storetest.Harness{
-				New: func(tb testing.TB, seed uint64) storetest.World {
-					tb.Helper()
-					f := c.f
-					wires = append(wires, &f)
-					return suiteWorld(tb, seed, &f, c.disturb)
-				},
-				Faults:    c.suffers,
-				Age:       age,
-				Histories: 30,
-			})
-			var all Fired
-			for _, f := range wires {
-				all.add(f.Fired())
-			}
-			t.Logf("%+v", all)
-			if !c.fired(all) {
-				t.Errorf("too few faults fired: %+v", all)
-			}
-		})
-	}
-}
-
-func (f *Fired) add(g Fired) {
-	f.Unavailable += g.Unavailable
-	f.Conflicts += g.Conflicts
-	f.UnknownApplied += g.UnknownApplied
-	f.UnknownDropped += g.UnknownDropped
-	f.UnknownLate += g.UnknownLate
-	f.LateApplied += g.LateApplied
-	f.ReadsLost += g.ReadsLost
-	f.WatchesLost += g.WatchesLost
-}
-
-// cutNowAndThen cuts one way of a client's wire, or crashes the server, for a
-// while; for ever.
-func cutNowAndThen(w *sim.World) {
-	r := w.Rand("cuts")
-	var next func()
-	next = func() {
-		from, to := fmt.Sprint("client-", r.IntN(storetest.Clients)), "store"
-		if r.IntN(2) == 0 {
-			from, to = to, from
-		}
-		crash := r.IntN(4) == 0
-		if crash {
-			w.Lookup("store").Crash()
-		} else {
-			w.Net().Cut(from, to)
-		}
-		w.After(time.Duration(r.Int64N(int64(30*time.Millisecond))), "heal", func() {
-			w.Net().HealAll()
-			if crash {
-				w.Lookup("store").Restart()
-			}
-			w.After(time.Duration(r.Int64N(int64(2*time.Second))), "cut", next)
-		})
-	}
-	w.After(time.Duration(r.Int64N(int64(20*time.Millisecond))), "cut", next)
 }

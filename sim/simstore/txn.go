@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
-	"github.com/kelpie-registry/kelpie/clock"
 	"github.com/kelpie-registry/kelpie/store"
 )
 
@@ -43,12 +41,13 @@ func (t *txn) usable(doing string) error {
 	return nil
 }
 
-// read runs a read of the inner transaction over the wire.
+// read has the server run f, a read of the inner transaction.
 func (t *txn) read(doing string, f func() error) error {
 	if err := t.usable(doing); err != nil {
 		return err
 	}
-	return t.call().read(t.ctx, doing, f)
+	x := &exchange{call: t.call(), doing: doing, serve: f}
+	return x.do(t.ctx)
 }
 
 // reader is the reads of a transaction, or of its snapshot.
@@ -205,102 +204,6 @@ func (t *txn) commit() error {
 	if !t.wrote {
 		return t.inner.Commit() // nothing to send: no fault, no doubt
 	}
-	p := &pendingCommit{call: t.call(), inner: t.inner, done: t.engine.h.NewEvent()}
-	p.send()
-	if err := p.done.Wait(t.ctx); err != nil {
-		return fmt.Errorf("simstore: commit in flight: %w: %w", store.ErrCommitUnknown, err)
-	}
-	return p.err
-}
-
-// pendingCommit is a commit on the wire. Its steps are events of the world, not
-// of the client's process: they happen whether or not the client waits.
-type pendingCommit struct {
-	call
-	inner store.Txn
-	done  clock.Event
-	err   error // of the client, once done is set
-}
-
-// unknown is the error of a commit whose answer does not come.
-func unknown(why string) error {
-	return fmt.Errorf("simstore: commit: %w: %s", store.ErrCommitUnknown, why)
-}
-
-// send puts the request on the wire.
-func (p *pendingCommit) send() {
-	f := p.faults
-	there := p.evenly(drawThere, f.CommitLatency.Min, f.CommitLatency.Max)
-	fate := p.fate(true)
-	switch {
-	case fate == fateLate:
-		p.tell(there, unknown("no answer"))
-		late := there + 1 + p.evenly(drawLate, 0, f.lateMax())
-		p.world.After(late, "simstore late commit", p.arriveLate)
-	case fate == fateDropped || !p.sends():
-		p.drop(there)
-	default:
-		p.world.After(there, "simstore commit", func() { p.arrive(fate) })
-	}
-}
-
-// tell answers the client after a while.
-func (p *pendingCommit) tell(after time.Duration, err error) {
-	p.world.After(after, "simstore answer", func() {
-		p.err = err
-		if p.closed && err == nil {
-			p.err = fmt.Errorf("simstore: commit in flight: %w: %w", store.ErrCommitUnknown, store.ErrClosed)
-		}
-		p.done.Set()
-	})
-}
-
-// drop loses the request: the inner transaction never commits.
-func (p *pendingCommit) drop(after time.Duration) {
-	p.faults.fired.UnknownDropped++
-	p.inner.Cancel()
-	p.tell(after+p.faults.timeout(), unknown("no answer"))
-}
-
-// arrive serves the request at the far end.
-func (p *pendingCommit) arrive(fate outcome) {
-	f := p.faults
-	back := p.evenly(drawBack, f.CommitLatency.Min, f.CommitLatency.Max)
-	var err error
-	switch {
-	case !p.serves():
-		p.drop(0)
-		return
-	case fate == fateUnavailable:
-		f.fired.Unavailable++
-		p.inner.Cancel()
-		err = fmt.Errorf("simstore: commit: %w: refused", store.ErrUnavailable)
-	case fate == fateConflict:
-		f.fired.Conflicts++
-		p.inner.Cancel()
-		err = fmt.Errorf("simstore: commit: %w: refused", store.ErrConflict)
-	default:
-		err = p.inner.Commit()
-	}
-	if fate == fateApplied || !p.answers() {
-		if err == nil {
-			f.fired.UnknownApplied++
-		}
-		p.tell(f.timeout(), unknown("no answer"))
-		return
-	}
-	p.tell(back, err)
-}
-
-// arriveLate serves a request whose client has been told that its outcome is
-// unknown.
-func (p *pendingCommit) arriveLate() {
-	p.faults.fired.UnknownLate++
-	if !p.serves() {
-		p.inner.Cancel()
-		return
-	}
-	if p.inner.Commit() == nil {
-		p.faults.fired.LateApplied++
-	}
+	x := &exchange{call: t.call(), doing: "commit", commit: true, serve: t.inner.Commit, cancel: t.inner.Cancel}
+	return x.do(t.ctx)
 }

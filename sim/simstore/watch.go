@@ -2,32 +2,43 @@ package simstore
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
+	"github.com/kelpie-registry/kelpie/sim"
 	"github.com/kelpie-registry/kelpie/store"
 )
 
-// watch is a watch at the far end of the wire.
+// watch is a watch of the inner engine, as its client has it.
 type watch struct {
 	call
-	inner store.Watch
-	err   error // why it ended at this end; nil: it has not
+	inner  store.Watch
+	at     *sim.Host // the server's life in which it was made
+	notice *exchange // the message that it fired; nil: it has not
+	err    error     // why it ended at this end; nil: it has not
 }
 
 // Watch implements store.Tx.
 func (t *txn) Watch(key []byte) (store.Watch, error) {
-	var inner store.Watch
+	var (
+		inner  store.Watch
+		at     *sim.Host
+		gaveUp bool
+	)
 	if err := t.read("watch", func() (err error) {
+		at = t.engine.server.port.Host()
 		inner, err = t.inner.Watch(key)
+		if gaveUp && inner != nil {
+			inner.Cancel()
+		}
 		return err
 	}); err != nil {
+		gaveUp = true
 		if inner != nil {
 			inner.Cancel() // it was made, and nobody heard of it
 		}
 		return nil, err
 	}
-	w := &watch{call: t.call(), inner: inner}
+	w := &watch{call: t.call(), inner: inner, at: at}
 	t.watches = append(t.watches, w)
 	t.engine.open = append(t.engine.open, w)
 	return w, nil
@@ -48,30 +59,50 @@ func (w *watch) forget() {
 	}
 }
 
-// Wait implements store.Watch. A notice that is lost in a cut or a crash ends
-// the watch with store.ErrUnavailable, after the wire's timeout.
+// Wait implements store.Watch. A notice that is lost ends the watch with
+// store.ErrUnavailable, once the client has waited for as long as it does.
 func (w *watch) Wait(ctx context.Context) error {
 	if w.err != nil {
 		return w.err
 	}
-	err := w.inner.Wait(ctx)
+	if w.notice == nil {
+		err := w.inner.Wait(ctx)
+		switch {
+		case w.err != nil:
+			return w.err
+		case err != nil:
+			return err
+		}
+		w.notice = &exchange{call: w.call, doing: "watch", done: w.h.NewEvent()}
+		w.server.notify(w)
+	}
+	err := w.notice.wait(ctx)
 	switch {
 	case w.err != nil:
 		return w.err
-	case err != nil:
-		return err
+	case ctx.Err() == nil && err != nil:
+		w.server.faults.fired.WatchesLost++
+		w.fail(err)
+	case err == nil:
+		w.forget()
 	}
-	if !w.answers() {
-		w.faults.fired.WatchesLost++
-		w.fail(fmt.Errorf("simstore: watch: %w: the connection was lost", store.ErrUnavailable))
-		if err := w.h.Sleep(ctx, w.faults.timeout()); err != nil {
-			return err
-		}
-		return w.err
+	return err
+}
+
+// notify sends the notice that the watched key has changed, when the server's
+// life in which the watch was made goes on. It is called by the client's task,
+// which alone waits for the inner engine.
+func (s *Server) notify(w *watch) {
+	h := w.at
+	if h != s.port.Host() {
+		return // the connection ended with that life
 	}
-	w.forget()
-	latency := w.faults.ReadLatency
-	return w.h.Sleep(ctx, w.evenly(drawBack, latency.Min, latency.Max))
+	send := func() { s.reply(w.notice) }
+	if h.Process().Paused() {
+		h.After(0, send)
+		return
+	}
+	send()
 }
 
 // Cancel implements store.Watch.

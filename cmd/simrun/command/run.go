@@ -84,7 +84,7 @@ func (a *app) runCommand() *cobra.Command {
 		Use:   "run",
 		Short: "Run seeds of the scenarios and print what they showed",
 		Long: `Run runs seeds of every scenario, or of those named, and prints a table: the
-runs, the operations checked, the faults that fired, which of the events that a
+runs, the operations checked, the faults that had an effect, which of the events that a
 scenario declares did happen, and the speed. A batch large enough in which a
 declared event never happened fails: it was not testing what it says.
 

@@ -23,7 +23,7 @@ type Counts struct {
 	Virtual    time.Duration     // simulated time
 	Busy       time.Duration     // real time, summed over workers
 	Sometimes  map[string]uint64 // by event
-	Faults     map[string]uint64 // fired, by kind
+	Faults     map[string]uint64 // with an effect, by kind
 }
 
 func newCounts() Counts {

@@ -166,7 +166,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	var b bytes.Buffer
 	r.table(&b)
 	t := r.Tally
-	fmt.Fprintf(&b, "\nfaults fired: %s\n", listed(t.Faults))
+	fmt.Fprintf(&b, "\nfaults with an effect: %s\n", listed(t.Faults))
 	for _, row := range t.Rows {
 		if row.Seeds > 0 && len(row.Subject.Sometimes) > 0 {
 			fmt.Fprintf(&b, "seen in %s: %s\n", row.Subject.Name, declared(row))
