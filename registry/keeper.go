@@ -14,9 +14,10 @@ import (
 // than DegradedShare of the lease is left, Lost when the lease has run out or
 // the store says that the session has ended. Lost is final.
 
-// keep runs until the session ends.
+// keep runs until the session ends. The lease counts from before the join, so
+// the first renewal does too: after a slow join it may be due at once.
 func (s *Session) keep(context.Context) {
-	next := s.r.o.RenewEvery
+	next := s.began + s.r.o.RenewEvery - s.r.host.Monotonic()
 	for {
 		if err := s.r.host.Sleep(s.ctx, next); err != nil {
 			return

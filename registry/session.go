@@ -43,6 +43,7 @@ type Session struct {
 	id       sessionID
 	epoch    uint8
 	ttl      time.Duration
+	began    time.Duration // monotonic time from which the first lease counts
 	replaced bool
 	onHealth func(Health)
 
@@ -70,6 +71,7 @@ func newSession(r *Registry, n NodeID, rec *sessionRecord, o JoinOptions, began 
 		id:       sessionID{n, rec.incarnation()},
 		epoch:    rec.epoch,
 		ttl:      rec.ttl,
+		began:    began,
 		onHealth: o.OnHealth,
 		claims:   make(map[ActorID]*Claim),
 		busy:     make(map[ActorID]clock.Event),

@@ -35,9 +35,9 @@ func (r *run) startMemory() faults.Handlers {
 		}
 	}
 	return faults.Handlers{
-		faults.StoreUnknown: handler(faults.StoreUnknown, func(n simstore.Fired) uint64 { return n.UnknownApplied + n.UnknownDropped }),
-		faults.StoreLate:    handler(faults.StoreLate, func(n simstore.Fired) uint64 { return n.UnknownLate }),
-		faults.StoreConflict: handler(faults.StoreConflict, func(n simstore.Fired) uint64 { return n.Conflicts }),
+		faults.StoreUnknown:     handler(faults.StoreUnknown, func(n simstore.Fired) uint64 { return n.UnknownApplied + n.UnknownDropped }),
+		faults.StoreLate:        handler(faults.StoreLate, func(n simstore.Fired) uint64 { return n.UnknownLate }),
+		faults.StoreConflict:    handler(faults.StoreConflict, func(n simstore.Fired) uint64 { return n.Conflicts }),
 		faults.StoreUnavailable: handler(faults.StoreUnavailable, func(n simstore.Fired) uint64 { return n.Unavailable }),
 		faults.StoreSlow:        handler(faults.StoreSlow, func(n simstore.Fired) uint64 { return n.Slowed }),
 		faults.ServerCrash:      r.crashHandler([]string{memoryServer}),
