@@ -17,7 +17,10 @@ type Claim struct {
 	actor    ActorID
 	token    Token
 	released atomic.Bool // the holder has stopped believing, for good
-	doubt    bool        // a release is in doubt; guarded by the actor's turn
+
+	// Guarded by the actor's turn.
+	doubt      bool // a release is in doubt
+	superseded bool // and a later claim wrote a record in place of this one, or may have
 
 	mu     sync.Mutex
 	ctx    context.Context // made on demand
@@ -75,9 +78,9 @@ func (c *Claim) stopBelieving() {
 // out on the way: ask Valid.
 //
 // Errors: [ErrInvalid]; [ErrHeld] with the owner; [ErrDegraded];
-// [ErrSessionLost]; [ErrUnknown]: the session may own the actor, and Claim may
-// be called again; errors of the store and of ctx, after which nothing was
-// changed.
+// [ErrSessionLost]; [ErrUnknown]: the session may own the actor, and gives it
+// back by itself unless Claim is called again first; errors of the store and of
+// ctx, after which nothing was changed.
 func (s *Session) Claim(ctx context.Context, actor ActorID) (*Claim, error) {
 	if err := actor.Validate(); err != nil {
 		return nil, err
@@ -103,10 +106,22 @@ func (s *Session) claim(ctx context.Context, actor ActorID) (*Claim, error) {
 	case Healthy:
 	}
 	a := claiming{s: s, actor: actor, op: s.r.newOpID(), last: s.lastHandle(actor)}
+	superseded := a.last != nil && a.last.superseded
 	about := s.event(0)
 	about.Actor = actor
 	version, err := s.r.transact(ctx, about, &a.doubt, a.attempt)
+	switch {
+	case err == nil, errors.Is(err, ErrHeld):
+		// Seen or written after all that is in doubt: of those claims none can
+		// take effect any more.
+		s.settled(actor)
+	case errors.Is(err, ErrUnknown):
+		s.settleLater(actor)
+	}
 	if err != nil {
+		if a.last != nil && !errors.Is(err, ErrUnknown) {
+			a.last.superseded = superseded // nothing was changed
+		}
 		return nil, err
 	}
 	if a.doubt {
@@ -161,6 +176,7 @@ func (a *claiming) attempt(tx store.Tx) error {
 	case mine && rec.op != a.op && a.last != nil && a.last.doubt && a.last.token == rec.token():
 		// A release of this record is in doubt and may still be on its way. A new
 		// record, with a new token, makes it conflict.
+		a.last.superseded = true
 	case mine:
 		a.found = rec.token()
 		return nil

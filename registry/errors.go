@@ -28,8 +28,8 @@ var (
 	// ErrDegraded: the session's renewals fail; it takes no new claims until one
 	// succeeds.
 	ErrDegraded = errors.New("registry: session degraded")
-	// ErrSuperseded: the session has claimed the actor again and has a newer
-	// handle of the same ownership. Nothing was changed.
+	// ErrSuperseded: the session has claimed the actor again, and what it owns
+	// since is not this handle's to release. Nothing was changed.
 	ErrSuperseded = errors.New("registry: claim superseded by a newer handle")
 	// ErrUnknown: the operation may or may not have taken effect, or may yet.
 	// Repeating it with the same handle is safe.

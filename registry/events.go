@@ -35,11 +35,19 @@ const (
 	// EventLeft: a session was ended by its own node. Node, Incarnation, Version
 	// (zero when found out later).
 	EventLeft
+	// EventGiveBackStart: an attempt begins to give back an actor that a claim
+	// got whose caller did not learn so. Node, Incarnation, Actor, Token, ID.
+	EventGiveBackStart
+	// EventGiveBackEnd: that attempt ended. Node, Incarnation, Actor, Token, ID;
+	// Version when the actor was freed by it (zero when found out later); Err:
+	// nil, ErrUnknown, or why it had no effect.
+	EventGiveBackEnd
 )
 
 var eventNames = [...]string{
 	"", "renewed", "renew-failed", "health", "silent", "revoke-start",
-	"revoke-end", "doubt", "resolved", "released", "left",
+	"revoke-end", "doubt", "resolved", "released", "left", "give-back-start",
+	"give-back-end",
 }
 
 func (k EventKind) String() string {

@@ -13,7 +13,7 @@ import (
 //
 // Errors: [ErrNotOwner] when the claim was released before; [ErrSessionLost]
 // when the session has ended, and with it the ownership; [ErrSuperseded] when a
-// Release that failed was followed by a Claim; [ErrUnknown]: the
+// Release that failed, or is in doubt, was followed by a Claim; [ErrUnknown]: the
 // actor may still be held, and Release may be called again; errors of the store
 // and of ctx, after which the actor is still held and Release may be called
 // again.
@@ -24,7 +24,7 @@ func (c *Claim) Release(ctx context.Context) error {
 		return fmt.Errorf("registry: release %q: %w", c.actor, err)
 	}
 	defer leave()
-	if now := c.s.lastHandle(c.actor); now != nil && now != c && now.token == c.token {
+	if now := c.s.lastHandle(c.actor); c.superseded || now != nil && now != c && now.token == c.token {
 		return fmt.Errorf("registry: release %q: %w", c.actor, ErrSuperseded)
 	}
 	about := c.s.event(EventReleased)

@@ -63,6 +63,8 @@ type Session struct {
 	failures int                     // renewals that failed in a row
 	health   Health                  // as last told; the clock may say worse
 	timer    clock.Timer             // for the next change that time alone brings
+	doubtful []ActorID               // claims in doubt that nobody waits for, each actor once
+	settling bool                    // a task settles them
 }
 
 func newSession(r *Registry, n NodeID, rec *sessionRecord, o JoinOptions, began time.Duration) *Session {

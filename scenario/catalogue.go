@@ -51,7 +51,7 @@ var catalogue = []Scenario{
 	{
 		Name:      "commit-unknown",
 		About:     "the store says that a commit may or may not have happened, and both are true at times",
-		Sometimes: []string{"doubt-applied", "doubt-dropped", "unknown", "moved", "released", "left", "audited"},
+		Sometimes: []string{"doubt-applied", "doubt-dropped", "unknown", "given-back", "moved", "released", "left", "audited"},
 		MinSeeds:  100,
 		shape: shape{
 			nodes: 3, workers: 1, actors: 3, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,

@@ -36,7 +36,8 @@ type life struct {
 	failed  []*registry.Claim // by actor; a claim whose release had no effect
 	ends    []store.Version   // version of the last release seen, by actor
 	left    store.Version     // version of the last leave seen
-	revokes map[uint64]int    // event id -> operation in the history
+	begun   map[uint64]int    // event id -> operation in the history
+	inDoubt []bool            // by actor; the session's last claim of it ended unknown
 	stalled bool              // the session was degraded
 
 	doubtful bool // the outcome of a join stayed unknown
@@ -70,7 +71,8 @@ func (n *node) newLife(h *sim.Host) *life {
 		held:    make([]*registry.Claim, n.r.shape.actors),
 		failed:  make([]*registry.Claim, n.r.shape.actors),
 		ends:    make([]store.Version, n.r.shape.actors),
-		revokes: make(map[uint64]int),
+		begun:   make(map[uint64]int),
+		inDoubt: make([]bool, n.r.shape.actors),
 	}
 }
 
@@ -156,9 +158,36 @@ func (l *life) giveBack(ctx context.Context) {
 			l.releaseClaim(ctx, actor, l.held[actor])
 		}
 	}
+	l.demandSettled(ctx)
 	for range giveBackTries {
 		if ctx.Err() != nil || l.session == nil || l.leave(ctx, 0) {
 			return
+		}
+	}
+}
+
+// settledWithin bounds how long a session may own an actor that none of its
+// claims is known to have got, in a world without faults: the recovery of a
+// store, and a few attempts.
+const settledWithin = 3 * time.Second
+
+// demandSettled checks that the session does not go on owning what a claim got
+// whose outcome nobody learnt.
+func (l *life) demandSettled(ctx context.Context) {
+	r := l.n.r
+	deadline := max(l.now(), chaosEnds) + settledWithin
+	for actor, doubt := range l.inDoubt {
+		for doubt && ctx.Err() == nil && l.session != nil && l.session.Valid() {
+			o, err := l.reg.Lookup(ctx, r.actors[actor])
+			if doubt = err != nil && !errors.Is(err, registry.ErrUnowned) || o.Node == l.n.id && o.Incarnation == l.session.Incarnation(); !doubt {
+				break
+			}
+			if l.now() > deadline {
+				r.world.Fail("owned-without-handle", fmt.Errorf("%v after the workload has ended %q owns actor %q, which no claim is known to have got",
+					l.now()-chaosEnds, l.n.id, r.actors[actor]))
+				return
+			}
+			l.sleep(ctx, settledWithin/20)
 		}
 	}
 }
@@ -171,7 +200,7 @@ func (l *life) event(e registry.Event) {
 	case registry.EventSilent:
 		r.happened(evSilent)
 	case registry.EventRevokeStart:
-		l.revokes[e.ID] = r.history.Invoke(now, linearizability.Op{
+		l.begun[e.ID] = r.history.Invoke(now, linearizability.Op{
 			Kind: linearizability.KindRevoke, Client: l.client(), Node: string(e.Node), Incarnation: uint64(e.Incarnation),
 		})
 	case registry.EventRevokeEnd:
@@ -189,6 +218,13 @@ func (l *life) event(e registry.Event) {
 	case registry.EventLeft:
 		l.left = e.Version
 		r.endedAt(e)
+	case registry.EventGiveBackStart:
+		l.begun[e.ID] = r.history.Invoke(now, linearizability.Op{
+			Kind: linearizability.KindRelease, Client: l.client(), Node: string(e.Node), Incarnation: uint64(e.Incarnation),
+			Actor: string(e.Actor), Token: uint64(e.Token),
+		})
+	case registry.EventGiveBackEnd:
+		l.gaveBack(now, e)
 	case registry.EventRenewed, registry.EventRenewFailed, registry.EventDoubt:
 	}
 }
@@ -208,8 +244,19 @@ func (l *life) revoked(now time.Duration, e registry.Event) {
 			r.happened(evRenewedFirst)
 		}
 	}
-	r.history.Return(now, l.revokes[e.ID], res)
-	delete(l.revokes, e.ID)
+	r.history.Return(now, l.begun[e.ID], res)
+	delete(l.begun, e.ID)
+}
+
+func (l *life) gaveBack(now time.Duration, e registry.Event) {
+	res := linearizability.Result{Outcome: linearizability.OutcomeOK, Version: uint64(e.Version)}
+	if e.Err == nil {
+		l.n.r.happened(evGivenBack)
+	} else {
+		res = failure(e.Err)
+	}
+	l.n.r.history.Return(now, l.begun[e.ID], res)
+	delete(l.begun, e.ID)
 }
 
 func (l *life) health(now time.Duration, e registry.Event) {

@@ -79,6 +79,7 @@ func (l *life) join(ctx context.Context) bool {
 	case err == nil:
 		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeOK, Incarnation: uint64(s.Incarnation()), Version: uint64(s.Incarnation())})
 		l.session = s
+		clear(l.inDoubt)
 		if rejoin {
 			r.happened(evRejoined)
 		}
@@ -111,6 +112,7 @@ func (l *life) claimWith(ctx context.Context, actor int, claim func(context.Cont
 	op := l.mine(linearizability.KindClaim, actor)
 	id := l.begin(op)
 	c, err := claim(ctx, r.actors[actor])
+	l.inDoubt[actor] = errors.Is(err, registry.ErrUnknown)
 	var held *registry.HeldError
 	switch {
 	case err == nil:
@@ -263,7 +265,6 @@ func (l *life) releaseClaim(ctx context.Context, actor int, c *registry.Claim) {
 	if l.held[actor] == c {
 		l.held[actor] = nil
 	}
-	l.ends[actor] = 0
 	err := c.Release(ctx)
 	var other *registry.NotOwnerError
 	switch {
@@ -273,7 +274,7 @@ func (l *life) releaseClaim(ctx context.Context, actor int, c *registry.Claim) {
 		if o := &r.lastOwner[actor]; o.node == l.n.id {
 			o.kept = false
 		}
-		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeOK, Version: uint64(l.ends[actor])})
+		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeOK, Version: taken(&l.ends[actor])})
 	case errors.As(err, &other):
 		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeNotOwner})
 	default:
@@ -283,6 +284,15 @@ func (l *life) releaseClaim(ctx context.Context, actor int, c *registry.Claim) {
 			l.failed[actor] = c
 		}
 	}
+}
+
+// taken returns the commit version that an event has left for the operation that
+// it belongs to, and which ends without a pause in between: one that waited for
+// its turn and found the work done has none.
+func taken(v *store.Version) uint64 {
+	version := *v
+	*v = 0
+	return uint64(version)
 }
 
 func (l *life) lookup(ctx context.Context, actor int) {
@@ -318,13 +328,12 @@ func (l *life) leave(ctx context.Context, _ int) bool {
 			l.held[actor] = nil
 		}
 	}
-	l.left = 0
 	if err := s.Leave(ctx); err != nil {
 		res := failure(err)
 		l.end(id, res)
 		return res.Outcome == linearizability.OutcomeLost
 	}
 	r.happened(evLeft)
-	l.end(id, linearizability.Result{Outcome: linearizability.OutcomeOK, Version: uint64(l.left)})
+	l.end(id, linearizability.Result{Outcome: linearizability.OutcomeOK, Version: taken(&l.left)})
 	return true
 }

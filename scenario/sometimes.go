@@ -21,6 +21,7 @@ const (
 	evDoubtApplied              // a commit in doubt turned out to have taken effect
 	evDoubtDropped              // … or not to have
 	evUnknown                   // the outcome of a claim stayed unknown
+	evGivenBack                 // … and what it had got was given back
 	evBornInvalid               // a claim succeeded after its lease had run out
 	evLateDoubt                 // a holder stopped being sure between asking and acting
 	evStaleRefused              // the fenced resource refused a stale token
@@ -34,7 +35,7 @@ const (
 var eventNames = [eventCount]string{
 	"held", "moved", "takeover", "released", "left", "silent", "revoked",
 	"renewed-first", "degraded", "claim-refused", "recovered", "lost",
-	"rejoined", "in-use", "doubt-applied", "doubt-dropped", "unknown", "born-invalid",
+	"rejoined", "in-use", "doubt-applied", "doubt-dropped", "unknown", "given-back", "born-invalid",
 	"late-doubt", "stale-refused", "guard-refused", "crashed", "overlap", "audited",
 }
 

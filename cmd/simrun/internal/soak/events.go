@@ -47,6 +47,20 @@ func (l *life) event(e registry.Event) {
 		l.mu.Lock()
 		l.left[e.Incarnation] = uint64(e.Version)
 		l.mu.Unlock()
+	case registry.EventGiveBackStart:
+		id := l.r.history.Invoke(now, linearizability.Op{
+			Kind: linearizability.KindRelease, Client: string(l.n.id) + "/settler",
+			Node: string(e.Node), Incarnation: uint64(e.Incarnation), Actor: string(e.Actor), Token: uint64(e.Token),
+		})
+		l.mu.Lock()
+		l.revokes[e.ID] = id
+		l.mu.Unlock()
+	case registry.EventGiveBackEnd:
+		res := linearizability.Result{Outcome: linearizability.OutcomeOK, Version: uint64(e.Version)}
+		if e.Err != nil {
+			res = failure(e.Err)
+		}
+		l.ended(e.ID, res)
 	case registry.EventRenewed, registry.EventRenewFailed, registry.EventSilent:
 	}
 }
@@ -61,9 +75,14 @@ func (l *life) revoked(e registry.Event) {
 	default:
 		res = linearizability.Result{Outcome: linearizability.OutcomeFailed}
 	}
+	l.ended(e.ID, res)
+}
+
+// ended records the result of an operation that an event began.
+func (l *life) ended(event uint64, res linearizability.Result) {
 	l.mu.Lock()
-	id := l.revokes[e.ID]
-	delete(l.revokes, e.ID)
+	id := l.revokes[event]
+	delete(l.revokes, event)
 	l.mu.Unlock()
 	l.r.history.Return(l.r.now(), id, res)
 }

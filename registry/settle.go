@@ -1,0 +1,160 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/kelpie-registry/kelpie/store"
+)
+
+// A claim whose caller did not wait for its outcome may have made the session
+// the owner of the actor, or may do so yet, and nobody has a handle. The session
+// settles such doubts by itself: it gives back what it owns without a handle,
+// and a commit that is still on its way conflicts with that. A Claim of the
+// actor that comes first and gets an answer settles the doubt as well.
+
+// settleLater notes that a claim of the actor is in doubt.
+func (s *Session) settleLater(a ActorID) {
+	s.mu.Lock()
+	if !slices.Contains(s.doubtful, a) {
+		s.doubtful = append(s.doubtful, a)
+	}
+	begin := !s.settling
+	s.settling = true
+	s.mu.Unlock()
+	if begin {
+		s.r.host.Go("settler/"+string(s.id.node), s.settleAll)
+	}
+}
+
+// settled notes that no claim of the actor is in doubt any more.
+func (s *Session) settled(a ActorID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.doubtful = slices.DeleteFunc(s.doubtful, func(b ActorID) bool { return a == b })
+}
+
+// nextDoubtful returns the actor to settle next; false when there is none, and
+// the task is to end.
+func (s *Session) nextDoubtful() (ActorID, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.doubtful) == 0 || s.over.Load() {
+		s.settling = false
+		return "", false
+	}
+	return s.doubtful[0], true
+}
+
+// settleAll runs until nothing is in doubt, or the session is over.
+func (s *Session) settleAll(context.Context) {
+	failures := 0
+	for {
+		a, ok := s.nextDoubtful()
+		if !ok {
+			return
+		}
+		if err := s.settle(a); err == nil {
+			failures = 0
+			continue
+		}
+		// Others first: this one may wait for an operation of the application.
+		s.mu.Lock()
+		if len(s.doubtful) > 0 && s.doubtful[0] == a {
+			s.doubtful = append(s.doubtful[1:], a)
+		}
+		s.mu.Unlock()
+		_ = s.r.host.Sleep(s.ctx, s.r.o.Retry.Delay(failures, s.r.host.Rand())) // the end of the session ends the loop
+		failures++
+	}
+}
+
+// settle makes one attempt at one actor, as an operation on it like others.
+func (s *Session) settle(a ActorID) error {
+	ctx, cancel := s.r.host.WithTimeout(s.ctx, s.r.o.RenewTimeout)
+	defer cancel()
+	leave, err := s.enter(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	s.mu.Lock()
+	inDoubt := slices.Contains(s.doubtful, a)
+	s.mu.Unlock()
+	if !inDoubt {
+		return nil
+	}
+	t := settling{s: s, actor: a, last: s.lastHandle(a), about: s.event(EventGiveBackStart)}
+	t.about.Actor = a
+	version, err := s.r.transact(ctx, t.about, &t.doubt, t.attempt)
+	t.finish(version, err)
+	if errors.Is(err, ErrSessionLost) {
+		err = nil // and with it the ownership
+	}
+	if err == nil {
+		s.settled(a)
+	}
+	return err
+}
+
+// settling is the state of one attempt to settle over its transactions.
+type settling struct {
+	s     *Session
+	actor ActorID
+	last  *Claim // the session's newest handle of the actor; may be nil
+	about Event
+	began bool // the start was told
+	frees bool // the last transaction gives the actor back
+	doubt bool
+}
+
+func (t *settling) attempt(tx store.Tx) error {
+	t.frees = false
+	s, k := t.s, t.s.r.keys
+	me, rec, err := s.r.readSessionAndActor(tx, s.id.node, t.actor)
+	if err != nil {
+		return err
+	}
+	if !me.lives(s.id.incarnation) {
+		return s.endedError(me)
+	}
+	mine := rec != nil && rec.node == s.id.node && rec.incarnation == s.id.incarnation
+	if !mine || t.last != nil && t.last.token == rec.token() && !t.last.released.Load() {
+		// Nothing to give back. The claim may be on its way still: it read this
+		// key, and conflicts with what writes it.
+		key := k.actor(t.actor)
+		tx.AddWriteConflict(key, append(slices.Clone(key), 0))
+		return nil
+	}
+	if !t.began {
+		t.began = true
+		t.about.Token, t.about.ID = rec.token(), s.r.lastID.Add(1)
+		s.r.emit(t.about)
+	}
+	t.frees = true
+	tx.Clear(k.actor(t.actor))
+	tx.Clear(k.owned(s.id.node, s.id.incarnation, t.actor))
+	tx.Add(k.load(s.id.node, s.id.incarnation), -1)
+	return nil
+}
+
+// finish tells what became of giving the actor back.
+func (t *settling) finish(version store.Version, err error) {
+	if !t.began {
+		return
+	}
+	e := t.about
+	e.Kind, e.Err = EventGiveBackEnd, err
+	switch {
+	case err == nil && t.frees:
+		e.Version = version
+	case err == nil && !t.doubt:
+		// Gone between two transactions: a release that was in doubt.
+		e.Err = fmt.Errorf("%w: it was released meanwhile", ErrNotOwner)
+	case err != nil && t.doubt && !errors.Is(err, ErrUnknown):
+		e.Err = fmt.Errorf("%w: %w", ErrUnknown, err)
+	}
+	t.s.r.emit(e)
+}

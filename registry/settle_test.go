@@ -1,0 +1,182 @@
+package registry_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/kelpie-registry/kelpie/registry"
+	"github.com/kelpie-registry/kelpie/store"
+)
+
+// abandonClaim claims an actor and gives up with the commit in flight. The
+// commit is applied at once, or by the function returned.
+func (c *client) abandonClaim(ctx context.Context, s *registry.Session, a registry.ActorID, atOnce bool) (late func() error) {
+	c.b.t.Helper()
+	cctx, cancel := c.h.WithCancel(ctx)
+	c.faulty.commit = func(commit func() error) error {
+		c.faulty.commit = nil
+		late = commit
+		if atOnce {
+			if err := commit(); err != nil {
+				c.b.t.Errorf("commit: %v", err)
+			}
+		}
+		cancel(nil)
+		return store.ErrCommitUnknown
+	}
+	_, err := s.Claim(cctx, a)
+	wantErr(c.b.t, "abandoned claim", err, registry.ErrUnknown)
+	return late
+}
+
+// gaveBack returns the attempts to give an actor back that freed it.
+func (c *client) gaveBack() (tokens []registry.Token) {
+	begun := make(map[uint64]registry.Token)
+	for _, e := range c.events {
+		switch e.Kind {
+		case registry.EventGiveBackStart:
+			begun[e.ID] = e.Token
+		case registry.EventGiveBackEnd:
+			if begun[e.ID] != e.Token {
+				c.b.t.Errorf("attempt %d begins with token %v and ends with %v", e.ID, begun[e.ID], e.Token)
+			}
+			if e.Err == nil {
+				tokens = append(tokens, e.Token)
+			}
+		default:
+		}
+	}
+	return tokens
+}
+
+func TestAbandonedClaimIsGivenBack(t *testing.T) {
+	newBench(t).run(func(ctx context.Context, c *client) {
+		s1, s2 := c.join(ctx, "n1"), c.join(ctx, "n2")
+		c.abandonClaim(ctx, s1, "a", true)
+		o, err := c.Lookup(ctx, "a")
+		if err != nil || o.Node != "n1" {
+			t.Errorf("lookup: %+v, %v", o, err)
+		}
+		c.sleep(ctx, ttl/10)
+		if got := c.gaveBack(); !slices.Equal(got, []registry.Token{o.Token}) {
+			t.Errorf("gave back %v, want %v", got, o.Token)
+		}
+		if cl := c.claim(ctx, s2, "a"); cl == nil || !cl.Valid() {
+			t.Error("the actor is not free")
+		}
+		if err := c.Check(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The commit of an abandoned claim is on its way still when the doubt is settled:
+// it must not take effect any more.
+func TestAbandonedClaimDoesNotTakeEffectLater(t *testing.T) {
+	newBench(t).run(func(ctx context.Context, c *client) {
+		late := c.abandonClaim(ctx, c.join(ctx, "n1"), "a", false)
+		c.sleep(ctx, ttl/10)
+		if late() == nil {
+			t.Error("the late claim took effect")
+		}
+		if got := c.gaveBack(); got != nil {
+			t.Errorf("gave back %v", got)
+		}
+		_, err := c.Lookup(ctx, "a")
+		wantErr(t, "lookup", err, registry.ErrUnowned)
+	})
+}
+
+// Giving back is itself in doubt, applied or not.
+func TestGivingBackResolvesItsOwnDoubt(t *testing.T) {
+	for _, applied := range []bool{true, false} {
+		newBench(t).run(func(ctx context.Context, c *client) {
+			s := c.join(ctx, "n1")
+			c.abandonClaim(ctx, s, "a", true)
+			c.faulty.unknownOnce(applied)
+			c.sleep(ctx, ttl/6)
+			if got := c.gaveBack(); len(got) != 1 {
+				t.Errorf("gave back %v", got)
+			}
+			_, err := c.Lookup(ctx, "a")
+			wantErr(t, "lookup", err, registry.ErrUnowned)
+			if err := c.Check(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestClaimingAgainKeepsWhatAnAbandonedClaimGot(t *testing.T) {
+	newBench(t).run(func(ctx context.Context, c *client) {
+		s := c.join(ctx, "n1")
+		c.abandonClaim(ctx, s, "a", true)
+		cl := c.claim(ctx, s, "a")
+		c.sleep(ctx, ttl)
+		if got := c.gaveBack(); got != nil || cl == nil || !cl.Valid() {
+			t.Errorf("gave back %v", got)
+		}
+		if o, err := c.Lookup(ctx, "a"); err != nil || o.Token != cl.Token() {
+			t.Errorf("lookup: %+v, %v", o, err)
+		}
+	})
+}
+
+// A release in doubt, and then a claim in doubt that writes a new record: the old
+// handle has nothing to release any more, whatever became of the claim.
+func TestReleaseInDoubtIsSupersededByAnAbandonedClaim(t *testing.T) {
+	for _, applied := range []bool{true, false} {
+		newBench(t).run(func(ctx context.Context, c *client) {
+			s := c.join(ctx, "n1")
+			first := c.claim(ctx, s, "a")
+			octx, cancel := c.h.WithCancel(ctx)
+			c.faulty.commit = func(func() error) error {
+				c.faulty.commit = nil
+				cancel(nil)
+				return store.ErrCommitUnknown
+			}
+			wantErr(t, "release", first.Release(octx), registry.ErrUnknown)
+			c.abandonClaim(ctx, s, "a", applied)
+			wantErr(t, "second release", first.Release(ctx), registry.ErrSuperseded)
+			c.sleep(ctx, ttl/6)
+			if got := c.gaveBack(); len(got) != 1 || (got[0] == first.Token()) == applied {
+				t.Errorf("gave back %v, first %v", got, first.Token())
+			}
+			_, err := c.Lookup(ctx, "a")
+			wantErr(t, "lookup", err, registry.ErrUnowned)
+			wantErr(t, "third release", first.Release(ctx), registry.ErrSuperseded)
+			if err := c.Check(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A claim that fails for sure leaves the old handle its release.
+func TestFailedClaimSupersedesNothing(t *testing.T) {
+	newBench(t).run(func(ctx context.Context, c *client) {
+		s := c.join(ctx, "n1")
+		first := c.claim(ctx, s, "a")
+		octx, cancel := c.h.WithCancel(ctx)
+		c.faulty.commit = func(func() error) error {
+			cancel(nil)
+			return store.ErrCommitUnknown
+		}
+		wantErr(t, "release", first.Release(octx), registry.ErrUnknown)
+		cctx, cancel := c.h.WithCancel(ctx)
+		c.faulty.commit = func(func() error) error {
+			c.faulty.commit = nil
+			cancel(nil)
+			return store.ErrUnavailable
+		}
+		if _, err := s.Claim(cctx, "a"); err == nil {
+			t.Error("the claim succeeded")
+		}
+		if err := first.Release(ctx); err != nil {
+			t.Errorf("second release: %v", err)
+		}
+		_, err := c.Lookup(ctx, "a")
+		wantErr(t, "lookup", err, registry.ErrUnowned)
+	})
+}
