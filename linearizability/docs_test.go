@@ -78,7 +78,7 @@ func TestTheDocumentNamesEveryRule(t *testing.T) {
 	rules := append(RealTimeRules(), RuleIncarnationReused, RuleTokenReused, RuleEndedTwice, RuleHeldByItself,
 		RuleSessionUnknown, RuleSessionOver, RuleTokenUnknown, RuleOwnerNotEnded, RuleOwnerSeenLater, RuleCircular,
 		RuleNoOrder, RuleDisagree, RuleMalformed,
-		RuleTwoValidHandles, RuleStaleWriteAccepted, RuleLostNodeActs)
+		RuleTwoValidHandles, RuleStaleWriteAccepted, RuleLostNodeActs, RuleEndedSessionValid)
 	for _, rule := range rules {
 		if !strings.Contains(text, "`"+string(rule)+"`") {
 			t.Errorf("docs/history.md lacks %s", rule)

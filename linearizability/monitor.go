@@ -7,8 +7,9 @@ import (
 )
 
 // Rules of the [Monitor], besides [RuleTokenOrder] (a claim is valid although a
-// higher token of its actor had been granted) and [RuleTokenReused] (one token
-// was granted to two sessions).
+// higher token of its actor had been granted), [RuleTokenReused] (one token was
+// granted to two sessions) and [RuleValidAgain] (a handle is valid that was seen
+// to be invalid).
 const (
 	// RuleTwoValidHandles: two claims of one actor with different tokens were
 	// both valid at one moment.
@@ -19,30 +20,37 @@ const (
 	// RuleLostNodeActs: a claim was valid after its session had been told that
 	// it is lost.
 	RuleLostNodeActs Rule = "lost-node-acts"
+	// RuleEndedSessionValid: a node believed in a session that had ended in the
+	// store, beyond the time for which it may.
+	RuleEndedSessionValid Rule = "ended-session-valid"
 )
 
 // MonitorError is a promise that broke while a world ran.
 type MonitorError struct {
 	Rule   Rule
 	At     time.Duration // true time since the start of the world
-	Actor  string
+	Actor  string        // empty when it is about a session
 	Detail string
 }
 
 func (e *MonitorError) Error() string {
+	if e.Actor == "" {
+		return fmt.Sprintf("%s at %v: %s", e.Rule, e.At, e.Detail)
+	}
 	return fmt.Sprintf("%s: actor %q at %v: %s", e.Rule, e.Actor, e.At, e.Detail)
 }
 
 // Monitor watches claims inside the simulator. The world tells it what it
-// grants, drops and loses, and calls Check after every event. A check costs a
-// few nanoseconds while no actor is suspect; of the others
+// grants, drops and loses, and calls Check after every event. A check asks one
+// handle, of one actor, and one session that has ended, in turn: so a handle that
+// becomes valid again is found if it stays so for long enough. Of actors that are
+// suspect,
 //
 //   - a contested one, which has a handle below the highest token granted, has
 //     its handles asked whether they are valid at every check;
 //   - one that has a handle of a lost session and is not contested has them
 //     asked at the check after the loss, and then one such actor at each check,
-//     in turn. So a handle that becomes valid again is found within as many
-//     events as there are such actors, if it stays valid for so long.
+//     in turn.
 //
 // A monitor is for one task. The first broken promise sticks: every later Check
 // returns it.
@@ -53,7 +61,9 @@ type Monitor struct {
 	SkipExclusion bool
 
 	actors    map[string]*monitorActor
+	all       []*monitorActor // in the order in which they were first named
 	sessions  map[monitorSession]*monitorLoss
+	ended     []monitorEnd
 	contested []*monitorActor // asked at every check
 	lost      []*monitorActor // asked in turn
 	turn      int
@@ -94,7 +104,15 @@ type monitorHandle struct {
 	session monitorSession
 	token   uint64
 	lost    bool
+	invalid bool // it was seen to be
 	valid   func() bool
+}
+
+// monitorEnd is a session that has ended in the store.
+type monitorEnd struct {
+	session  monitorSession
+	deadline time.Duration // when its node has stopped believing, at the latest
+	valid    func() bool
 }
 
 // NewMonitor returns a monitor that tracks nothing.
@@ -170,6 +188,22 @@ func (m *Monitor) SessionLost(_ time.Duration, node string, inc uint64) {
 	}
 }
 
+// SessionEnded tells that a session has ended in the store: it was revoked, it
+// left, or its node was joined anew. From the deadline on, which may be now, valid
+// must never be true; it is as that of Granted.
+func (m *Monitor) SessionEnded(now, deadline time.Duration, node string, inc uint64, valid func() bool) {
+	e := monitorEnd{monitorSession{node, inc}, deadline, valid}
+	m.ended = append(m.ended, e)
+	m.askSession(now, e)
+}
+
+func (m *Monitor) askSession(now time.Duration, e monitorEnd) {
+	if now >= e.deadline && e.valid() {
+		m.failSession(RuleEndedSessionValid, now, fmt.Sprintf("%s/%d has ended, its node must have stopped believing in it at %v, and does not",
+			e.session.node, e.session.inc, e.deadline))
+	}
+}
+
 // FencedWrite tells how a resource that checks tokens answered a write.
 func (m *Monitor) FencedWrite(now time.Duration, actor string, token uint64, accepted bool) {
 	if !accepted {
@@ -184,8 +218,16 @@ func (m *Monitor) FencedWrite(now time.Duration, actor string, token uint64, acc
 
 // Check returns the first broken promise, as a [*MonitorError], or nil.
 func (m *Monitor) Check(now time.Duration) error {
-	if m.err != nil || len(m.contested)+len(m.lost) == 0 {
+	if m.err != nil || len(m.all) == 0 {
 		return m.err
+	}
+	m.turn++
+	if n := len(m.ended); n > 0 {
+		m.askSession(now, m.ended[m.turn%n])
+	}
+	round, place := m.turn/len(m.all), m.turn%len(m.all)
+	if a := m.all[place]; len(a.handles) > 0 {
+		m.ask(now, a, &a.handles[round%len(a.handles)])
 	}
 	for _, a := range m.contested {
 		m.examine(now, a)
@@ -194,11 +236,22 @@ func (m *Monitor) Check(now time.Duration) error {
 	if m.allLost {
 		asked, m.allLost = len(m.lost), false
 	}
-	for range asked {
-		m.turn++
-		m.examine(now, m.lost[m.turn%len(m.lost)])
+	for i := range asked {
+		m.examine(now, m.lost[(m.turn+i)%len(m.lost)])
 	}
 	return m.err
+}
+
+// ask asks a handle whether it is valid.
+func (m *Monitor) ask(now time.Duration, a *monitorActor, h *monitorHandle) bool {
+	valid := h.valid()
+	switch {
+	case !valid:
+		h.invalid = true
+	case h.invalid:
+		m.fail(RuleValidAgain, now, a, fmt.Sprintf("token %d of %s/%d is valid, and was not before", h.token, h.session.node, h.session.inc))
+	}
+	return valid
 }
 
 // examine asks the handles of one actor.
@@ -206,7 +259,7 @@ func (m *Monitor) examine(now time.Duration, a *monitorActor) {
 	var first *monitorHandle // the first valid one
 	for i := range a.handles {
 		h := &a.handles[i]
-		if !h.valid() {
+		if !m.ask(now, a, h) {
 			continue
 		}
 		if first == nil {
@@ -266,6 +319,7 @@ func (m *Monitor) actor(name string) *monitorActor {
 	if a == nil {
 		a = &monitorActor{name: name}
 		m.actors[name] = a
+		m.all = append(m.all, a)
 	}
 	return a
 }
@@ -283,5 +337,11 @@ func (m *Monitor) session(s monitorSession) *monitorLoss {
 func (m *Monitor) fail(rule Rule, now time.Duration, a *monitorActor, detail string) {
 	if m.err == nil {
 		m.err = &MonitorError{Rule: rule, At: now, Actor: a.name, Detail: detail}
+	}
+}
+
+func (m *Monitor) failSession(rule Rule, now time.Duration, detail string) {
+	if m.err == nil {
+		m.err = &MonitorError{Rule: rule, At: now, Detail: detail}
 	}
 }

@@ -161,7 +161,7 @@ func TestMonitorFindsAHandleThatBecomesValidAgain(t *testing.T) {
 	}
 }
 
-func TestMonitorAsksLostSessionsInTurn(t *testing.T) {
+func TestMonitorAsksLostSessionsAtOnceAndThenInTurn(t *testing.T) {
 	m := NewMonitor()
 	handles := make([]holder, 10)
 	for i := range handles {
@@ -172,9 +172,10 @@ func TestMonitorAsksLostSessionsInTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range handles {
-		if handles[i].asked != 1 {
-			t.Errorf("handle %d was asked %d times at the check after the loss", i, handles[i].asked)
+		if handles[i].asked == 0 {
+			t.Errorf("handle %d was not asked at the check after the loss", i)
 		}
+		handles[i].asked = 0
 	}
 	for range 10 {
 		if err := m.Check(4); err != nil {
@@ -183,7 +184,7 @@ func TestMonitorAsksLostSessionsInTurn(t *testing.T) {
 	}
 	for i := range handles {
 		if handles[i].asked != 2 {
-			t.Errorf("handle %d was asked %d times after ten more", i, handles[i].asked)
+			t.Errorf("handle %d was asked %d times in ten more, want 2: as one of a lost session, and as any", i, handles[i].asked)
 		}
 	}
 	handles[6].is = true
@@ -196,25 +197,73 @@ func TestMonitorAsksLostSessionsInTurn(t *testing.T) {
 	}
 }
 
-func TestMonitorAsksNobodyWithoutSuspicion(t *testing.T) {
+// A check without suspicion asks one handle, all of them in turn.
+func TestMonitorAsksEveryHandleInTurn(t *testing.T) {
 	m := NewMonitor()
-	h := &holder{is: true}
-	m.Granted(1, "a", "n1", 1, 3, h.valid)
-	for range 100 {
+	handles := make([]holder, 6)
+	for i := range handles {
+		handles[i].is = true
+		m.Granted(1, string(rune('a'+i%3)), "n1", 1, uint64(1+i%3), handles[i].valid)
+	}
+	for range 12 {
 		if err := m.Check(2); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if h.asked != 0 {
-		t.Errorf("asked %d times", h.asked)
+	for i := range handles {
+		if handles[i].asked != 2 {
+			t.Errorf("handle %d was asked %d times in twelve checks", i, handles[i].asked)
+		}
 	}
-	newer := &holder{is: true}
-	h.is = false
-	m.Granted(3, "a", "n2", 2, 4, newer.valid)
-	m.Dropped("a", 3)
-	before := newer.asked
-	if err := m.Check(4); err != nil || newer.asked != before {
-		t.Errorf("%v; asked %d times after the older claim was dropped", err, newer.asked-before)
+	// Nobody knows of the loss of handle 4 but the handle.
+	for _, is := range []bool{false, true} {
+		handles[4].is = is
+		err := m.Check(3)
+		for range 5 {
+			err = m.Check(3)
+		}
+		var broken *MonitorError
+		if errors.As(err, &broken) != is || is && (broken.Rule != RuleValidAgain || broken.Actor != "b") {
+			t.Errorf("valid %v: %v", is, err)
+		}
+	}
+}
+
+func TestMonitorOfEndedSessions(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		deadline time.Duration
+		until    time.Duration // the node believes before that
+		broken   time.Duration // 0: never
+	}{
+		{"its node has stopped", 5, 0, 0},
+		{"its node believes", 5, 100, 5},
+		{"it may for a while", 7, 7, 0},
+		{"it may for a while, and goes on", 7, 9, 7},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := NewMonitor()
+			var now, broken time.Duration
+			m.Granted(1, "a", "n2", 1, 1, (&holder{is: true}).valid)
+			for now = 1; now < 20; now++ {
+				if now == 5 {
+					m.SessionEnded(now, now, "n2", 1, (&holder{}).valid)
+					m.SessionEnded(now, c.deadline, "n1", 2, func() bool { return now < c.until })
+				}
+				var e *MonitorError
+				for range 2 {
+					if errors.As(m.Check(now), &e) && broken == 0 {
+						broken = now
+					}
+				}
+				if e != nil && e.Rule != RuleEndedSessionValid {
+					t.Fatal(e)
+				}
+			}
+			if broken != c.broken {
+				t.Errorf("broken at %v, want %v", broken, c.broken)
+			}
+		})
 	}
 }
 

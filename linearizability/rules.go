@@ -17,6 +17,11 @@ const (
 	// RuleUseAfterRelease: a handle answered that it is valid, in a use that
 	// was called after the claim's release had returned.
 	RuleUseAfterRelease Rule = "use-after-release"
+	// RuleValidAgain: a handle answered that it is valid, in a use that was
+	// called after another use of it had returned that it is not. What a release
+	// does is left out: a claim after a release that failed may get the same
+	// token, with a new handle.
+	RuleValidAgain Rule = "valid-again"
 	// RuleActAfterEnd: a claim, use, guard or write of a session was successful
 	// although it was called after the session had left or had been told that it
 	// is lost. A release is not an act: giving up what one no longer believes to
@@ -29,7 +34,7 @@ const (
 
 // RealTimeRules lists the rules that [Options.Skip] may name.
 func RealTimeRules() []Rule {
-	return []Rule{RuleStaleUse, RuleStaleWrite, RuleTokenOrder, RuleUseAfterRelease, RuleActAfterEnd, RuleVersionOrder}
+	return []Rule{RuleStaleUse, RuleStaleWrite, RuleTokenOrder, RuleUseAfterRelease, RuleValidAgain, RuleActAfterEnd, RuleVersionOrder}
 }
 
 // maxPerRule bounds how many violations of one rule a report lists.
@@ -56,6 +61,8 @@ type ruleSweep struct {
 	version mark    // highest commit version that returned
 	over    []int32 // by session: what told that it is over, or none
 	freed   []int32 // by record: its release, or none
+	invalid []int32 // by record: a use that found it invalid before any release was called, or none
+	given   []bool  // by record: a release of it was called
 	found   []Violation
 }
 
@@ -66,6 +73,8 @@ func (s *ruleSweep) run(x *index, skip []Rule) []Violation {
 	s.written = fill(s.written, len(x.actors), mark{op: none})
 	s.over = fill(s.over, len(x.sessions), none)
 	s.freed = fill(s.freed, len(x.records), none)
+	s.invalid = fill(s.invalid, len(x.records), none)
+	s.given = fill(s.given, len(x.records), false)
 	returned := 0
 	for _, i := range x.byCall {
 		call := x.ops[i].call
@@ -93,6 +102,10 @@ func (s *ruleSweep) returned(i int32) {
 	case op.Outcome == OutcomeLost, op.Kind == KindLost, op.Kind == KindLeave && op.Outcome == OutcomeOK:
 		if s.over[p.session] == none {
 			s.over[p.session] = i
+		}
+	case op.Outcome == OutcomeInvalid:
+		if !s.given[p.record] && s.invalid[p.record] == none {
+			s.invalid[p.record] = i
 		}
 	case op.Outcome != OutcomeOK:
 		return
@@ -125,6 +138,9 @@ func effectVersion(op *Op) uint64 {
 func (s *ruleSweep) called(i int32) {
 	p := &s.x.ops[i]
 	op := &s.x.h.Ops[p.op]
+	if op.Kind == KindRelease {
+		s.given[p.record] = true
+	}
 	valid := op.Kind == KindUse && op.Outcome == OutcomeValid
 	if op.Outcome != OutcomeOK && !valid {
 		return
@@ -136,6 +152,9 @@ func (s *ruleSweep) called(i int32) {
 		}
 		if f := s.freed[p.record]; f != none {
 			s.report(RuleUseAfterRelease, i, "a handle was valid after its claim had been released", f)
+		}
+		if u := s.invalid[p.record]; u != none {
+			s.report(RuleValidAgain, i, "a handle was valid after it had been invalid", u)
 		}
 	case KindWrite:
 		if m := s.written[p.actor]; m.n > op.Token {

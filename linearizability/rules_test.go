@@ -57,6 +57,18 @@ var realTimeCases = []struct {
 		rule:   RuleUseAfterRelease,
 	},
 	{
+		name:   "a handle that was invalid is not valid again",
+		accept: "0 1 join n1 = ok 1\n2 3 claim n1/1 a = ok 9\n4 6 use n1/1 a 9 = invalid\n6 7 use n1/1 a 9 = valid\n8 9 use n1/1 a 9 = invalid",
+		reject: "0 1 join n1 = ok 1\n2 3 claim n1/1 a = ok 9\n4 6 use n1/1 a 9 = invalid\n7 8 use n1/1 a 9 = valid",
+		rule:   RuleValidAgain,
+	},
+	{
+		name:   "a claim after a release that failed may get the same token with a new handle",
+		accept: "0 1 join n1 = ok 1\n2 3 claim n1/1 a = ok 9\n4 5 release n1/1 a 9 = failed\n5 6 use n1/1 a 9 = invalid\n7 8 claim n1/1 a = ok 9\n9 10 use n1/1 a 9 = valid",
+		reject: "0 1 join n1 = ok 1\n2 3 claim n1/1 a = ok 9\n4 5 use n1/1 a 9 = invalid\n6 7 release n1/1 a 9 = failed\n7 8 claim n1/1 a = ok 9\n9 10 use n1/1 a 9 = valid",
+		rule:   RuleValidAgain,
+	},
+	{
 		name:   "a session does not act after it has left",
 		accept: "0 1 join n1 = ok 1\n2 3 claim n1/1 a = ok 9\n4 6 leave n1/1 = ok\n5 7 write n1/1 a 9 = ok\n7 8 write n1/1 a 9 = rejected",
 		reject: "0 1 join n1 = ok 1\n2 3 claim n1/1 a = ok 9\n4 6 leave n1/1 = ok\n7 8 write n1/1 a 9 = ok",

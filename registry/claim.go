@@ -119,6 +119,7 @@ func (s *Session) claim(ctx context.Context, actor ActorID) (*Claim, error) {
 		s.settleLater(actor)
 	}
 	if err != nil {
+		s.learn(err)
 		if a.last != nil && !errors.Is(err, ErrUnknown) {
 			a.last.superseded = superseded // nothing was changed
 		}

@@ -21,6 +21,9 @@ var (
 	// ErrSessionLost: the session has ended, or this node can no longer be sure
 	// that it has not. It never comes back; join again.
 	ErrSessionLost = errors.New("registry: session lost")
+	// ErrExpired, beside [ErrSessionLost] in the cause of a session's context:
+	// the lease ran out without a renewal.
+	ErrExpired = errors.New("registry: lease expired")
 )
 
 // Errors that say what the caller may do.

@@ -55,11 +55,15 @@ func (s *Session) renew() (began time.Duration, err error) {
 		tx.SetStamped(s.r.keys.beat(s.id.node), encodeBeat(s.id.incarnation), stampAt)
 		return nil
 	})
-	if err == nil {
-		e := s.event(EventRenewed)
-		e.Version = version
-		s.r.emit(e)
+	if s.over.Load() {
+		return began, err // it left meanwhile: nobody asks any more
 	}
+	e := s.event(EventRenewed)
+	e.Version, e.Err = version, err
+	if err != nil {
+		e.Kind = EventRenewFailed
+	}
+	s.r.emit(e)
 	return began, err
 }
 
@@ -101,9 +105,6 @@ func (s *Session) failed(err error) time.Duration {
 	n := s.failures
 	h := s.healthLocked()
 	s.mu.Unlock()
-	e := s.event(EventRenewFailed)
-	e.Err = err
-	s.r.emit(e)
 	if h == Lost {
 		s.lose(s.expired())
 		return 0
@@ -113,7 +114,7 @@ func (s *Session) failed(err error) time.Duration {
 }
 
 func (s *Session) expired() error {
-	return fmt.Errorf("%w: the lease of %v ran out without a renewal", ErrSessionLost, s.ttl)
+	return fmt.Errorf("%w: %w: %v without a renewal", ErrSessionLost, ErrExpired, s.ttl)
 }
 
 // armTimer sets the timer for the next change that time alone brings.

@@ -40,3 +40,31 @@ func TestSlowJoinIsRenewedInTime(t *testing.T) {
 		}
 	}
 }
+
+// Whatever transaction shows that the session is over, the node stops believing
+// at once, and not only when the keeper asks.
+func TestSessionEndsWithTheFirstTransactionThatShowsIt(t *testing.T) {
+	for name, ask := range map[string]func(ctx context.Context, s *registry.Session, held *registry.Claim) error{
+		"claim": func(ctx context.Context, s *registry.Session, _ *registry.Claim) error {
+			_, err := s.Claim(ctx, "b")
+			return err
+		},
+		"release": func(ctx context.Context, _ *registry.Session, held *registry.Claim) error { return held.Release(ctx) },
+	} {
+		newBench(t).run(func(ctx context.Context, c *client) {
+			other := c.b.client(c.h, registry.Options{})
+			s := c.join(ctx, "n1")
+			cl, held := c.claim(ctx, s, "a"), c.claim(ctx, s, "c")
+			if _, err := other.Join(ctx, "n1", registry.JoinOptions{Replace: true}); err != nil {
+				t.Error(err)
+			}
+			if !cl.Valid() {
+				t.Errorf("%s: the claim became invalid before anything was asked", name)
+			}
+			wantErr(t, name, ask(ctx, s, held), registry.ErrSessionLost)
+			if cl.Valid() || s.Health() != registry.Lost || s.Context().Err() == nil {
+				t.Errorf("%s: the session goes on", name)
+			}
+		})
+	}
+}

@@ -36,6 +36,7 @@ func (c *Claim) Release(ctx context.Context) error {
 		c.s.r.resolved(about, err == nil && rel.gone)
 	}
 	if err != nil {
+		c.s.learn(err)
 		return fmt.Errorf("registry: release %q: %w", c.actor, err)
 	}
 	c.doubt = false

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -173,6 +174,13 @@ func (s *Session) end(cause error) bool {
 func (s *Session) lose(cause error) {
 	if s.end(cause) {
 		s.tell(Lost, cause)
+	}
+}
+
+// learn ends a session of which a transaction has shown that it is over.
+func (s *Session) learn(err error) {
+	if errors.Is(err, ErrSessionLost) {
+		s.lose(err)
 	}
 }
 

@@ -90,7 +90,7 @@ func (s *Session) settle(a ActorID) error {
 	t.about.Actor = a
 	version, err := s.r.transact(ctx, t.about, &t.doubt, t.attempt)
 	t.finish(version, err)
-	if errors.Is(err, ErrSessionLost) {
+	if s.learn(err); errors.Is(err, ErrSessionLost) {
 		err = nil // and with it the ownership
 	}
 	if err == nil {

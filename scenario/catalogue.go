@@ -18,7 +18,7 @@ var catalogue = []Scenario{
 	{
 		Name:      "photo-finish",
 		About:     "renewals, looks and revocations are delayed so that they meet within milliseconds of the end of a lease",
-		Sometimes: []string{"silent", "revoked", "takeover", "lost", "audited"},
+		Sometimes: []string{"silent", "revoked", "renewed-first", "takeover", "lost", "audited"},
 		MinSeeds:  200,
 		shape: shape{
 			nodes: 3, workers: 1, actors: 2, ttl: 3 * time.Second, drift: 0.01, exclusive: true,
@@ -32,7 +32,7 @@ var catalogue = []Scenario{
 		Sometimes: []string{"held", "moved", "released", "audited"},
 		MinSeeds:  100,
 		shape: shape{
-			nodes: 4, workers: 1, actors: 2, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
+			nodes: 4, workers: 2, actors: 2, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
 			think: time.Second, faults: 8, menu: contentionFaults, together: true,
 			mix: mix{claim: 8, use: 1, guard: 1, release: 6, lookup: 2},
 		},
@@ -99,8 +99,19 @@ var catalogue = []Scenario{
 		MinSeeds:  100,
 		shape: shape{
 			nodes: 3, workers: 1, actors: 2, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
-			think: 600 * time.Millisecond, faults: 10, menu: joinFaults, sharedID: true,
+			think: 600 * time.Millisecond, faults: 10, menu: joinFaults, also: firstJoin, sharedID: true,
 			mix: mix{claim: 5, use: 1, write: 2, guard: 2, release: 2, lookup: 2, leave: 2},
+		},
+	},
+	{
+		Name:      "replaced",
+		About:     "an operator ends the session of a node that still runs: two may believe for a while, tokens still hold",
+		Sometimes: []string{"replaced", "in-use", "lost", "guard-refused", "overlap", "audited"},
+		MinSeeds:  100,
+		shape: shape{
+			nodes: 3, workers: 2, actors: 2, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000,
+			think: 600 * time.Millisecond, faults: 8, menu: joinFaults, sharedID: true, replace: true,
+			mix: mix{claim: 5, use: 3, write: 4, guard: 3, release: 1, lookup: 2, leave: 1},
 		},
 	},
 	{

@@ -33,14 +33,16 @@ type life struct {
 	reg     *registry.Registry
 	session *registry.Session
 	held    []*registry.Claim // by actor; nil when none
-	failed  []*registry.Claim // by actor; a claim whose release had no effect
+	undone  []*registry.Claim // by actor; a claim whose release failed or is in doubt
 	ends    []store.Version   // version of the last release seen, by actor
 	left    store.Version     // version of the last leave seen
 	begun   map[uint64]int    // event id -> operation in the history
 	inDoubt []bool            // by actor; the session's last claim of it ended unknown
 	stalled bool              // the session was degraded
 
-	doubtful bool // the outcome of a join stayed unknown
+	doubtful bool          // the outcome of a join stayed unknown
+	joinedAt time.Duration // true time at which the last join returned
+	renewed  bool          // an attempt to renew the session has ended
 }
 
 // main is the node's program.
@@ -69,7 +71,7 @@ func (n *node) newLife(h *sim.Host) *life {
 		number:  n.proc.Life(),
 		h:       h,
 		held:    make([]*registry.Claim, n.r.shape.actors),
-		failed:  make([]*registry.Claim, n.r.shape.actors),
+		undone:  make([]*registry.Claim, n.r.shape.actors),
 		ends:    make([]store.Version, n.r.shape.actors),
 		begun:   make(map[uint64]int),
 		inDoubt: make([]bool, n.r.shape.actors),
@@ -225,7 +227,9 @@ func (l *life) event(e registry.Event) {
 		})
 	case registry.EventGiveBackEnd:
 		l.gaveBack(now, e)
-	case registry.EventRenewed, registry.EventRenewFailed, registry.EventDoubt:
+	case registry.EventRenewed, registry.EventRenewFailed:
+		l.renewed = true
+	case registry.EventDoubt:
 	}
 }
 
@@ -236,6 +240,7 @@ func (l *life) revoked(now time.Duration, e registry.Event) {
 	case e.Err == nil:
 		r.happened(evRevoked)
 		r.endedAt(e)
+		r.revokedSession(session{e.Node, e.Incarnation})
 	case errors.Is(e.Err, registry.ErrUnknown):
 		res = linearizability.Result{Outcome: linearizability.OutcomeUnknown}
 	default:
@@ -264,6 +269,9 @@ func (l *life) health(now time.Duration, e registry.Event) {
 	switch e.Health {
 	case registry.Lost:
 		r.happened(evLost)
+		if err := l.neglect(e.Err); err != nil {
+			r.world.Fail("lease-neglected", err)
+		}
 		r.monitor.SessionLost(now, string(e.Node), uint64(e.Incarnation))
 		r.history.Note(now, linearizability.Op{
 			Kind: linearizability.KindLost, Client: l.client(), Node: string(e.Node), Incarnation: uint64(e.Incarnation),

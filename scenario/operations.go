@@ -69,17 +69,23 @@ func (l *life) join(ctx context.Context) bool {
 	defer cancel()
 	l.n.work++
 	wait := !r.shape.sharedID || r.world.Draw("wait", l.n.key, uint64(l.n.work))%2 == 0
+	replace := r.shape.replace && r.world.Draw("replace", l.n.key, uint64(l.n.work))%4 == 0
 	rejoin := l.session != nil
+	l.renewed = false
 	// A process may end a session that it lost, or one that a join of its own
 	// made without its knowing: no claim of it is valid.
-	id := l.begin(linearizability.Op{Kind: linearizability.KindJoin, Node: string(l.n.id), Replace: rejoin || l.doubtful})
-	s, err := l.reg.Join(ctx, l.n.id, registry.JoinOptions{Address: l.n.proc.Name(), Wait: wait})
+	id := l.begin(linearizability.Op{Kind: linearizability.KindJoin, Node: string(l.n.id), Replace: rejoin || l.doubtful || replace})
+	s, err := l.reg.Join(ctx, l.n.id, registry.JoinOptions{Address: l.n.proc.Name(), Wait: wait, Replace: replace})
 	var use *registry.InUseError
 	switch {
 	case err == nil:
 		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeOK, Incarnation: uint64(s.Incarnation()), Version: uint64(s.Incarnation())})
-		l.session = s
+		l.session, l.joinedAt = s, l.now()
 		clear(l.inDoubt)
+		r.joined(l, s, replace && s.Replaced())
+		if replace && s.Replaced() {
+			r.happened(evReplaced)
+		}
 		if rejoin {
 			r.happened(evRejoined)
 		}
@@ -148,11 +154,11 @@ func (l *life) grant(actor int, c *registry.Claim) {
 		if last.kept {
 			r.happened(evTakeover)
 		}
-		if last.valid() && valid() {
-			r.happened(evOverlap)
-		}
 	}
-	r.lastOwner[actor] = owner{node: l.n.id, kept: true, valid: valid}
+	if last := &r.lastOwner[actor]; last.valid != nil && last.token != c.Token() && last.valid() && valid() {
+		r.happened(evOverlap)
+	}
+	r.lastOwner[actor] = owner{node: l.n.id, token: c.Token(), kept: true, valid: valid}
 	l.held[actor] = c
 	r.tokens[actor] = append(r.tokens[actor], c.Token())
 	l.n.granted = append(l.n.granted, c)
@@ -242,21 +248,26 @@ func (l *life) guard(ctx context.Context, actor int) {
 	}
 }
 
-// release gives up the held claim, or one whose release failed before.
+// release gives up the held claim, or tries again with one whose release failed
+// or is in doubt.
 func (l *life) release(ctx context.Context, actor int) {
 	c := l.held[actor]
-	if again := l.failed[actor]; again != nil {
-		c, l.failed[actor] = again, nil
+	if l.undone[actor] != nil {
+		c = l.undone[actor]
 	}
 	if c == nil {
 		return
 	}
-	ctx, cancel := l.timeout(ctx, l.brief(opTimeout))
+	rctx, cancel := l.timeout(ctx, l.brief(opTimeout))
 	defer cancel()
-	l.releaseClaim(ctx, actor, c)
+	// Much real code wants back at once what it could not give up.
+	if !l.releaseClaim(rctx, actor, c) && l.n.r.world.Draw("again", l.n.key, uint64(l.n.work))%2 == 0 {
+		l.claim(ctx, actor)
+	}
 }
 
-func (l *life) releaseClaim(ctx context.Context, actor int, c *registry.Claim) {
+// releaseClaim reports whether the claim is released for sure.
+func (l *life) releaseClaim(ctx context.Context, actor int, c *registry.Claim) bool {
 	r := l.n.r
 	op := l.mine(linearizability.KindRelease, actor)
 	op.Node, op.Incarnation = string(c.Session().Node()), uint64(c.Session().Incarnation())
@@ -265,25 +276,35 @@ func (l *life) releaseClaim(ctx context.Context, actor int, c *registry.Claim) {
 	if l.held[actor] == c {
 		l.held[actor] = nil
 	}
+	again := l.undone[actor] == c
+	l.undone[actor] = nil
 	err := c.Release(ctx)
+	version := taken(&l.ends[actor])
 	var other *registry.NotOwnerError
 	switch {
+	case err == nil && again && version == 0:
+		// This release took effect, or the one before that was in doubt.
+		r.monitor.Dropped(string(c.Actor()), uint64(c.Token()))
+		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeUnknown})
+		return true
 	case err == nil:
 		r.happened(evReleased)
 		r.monitor.Dropped(string(c.Actor()), uint64(c.Token()))
 		if o := &r.lastOwner[actor]; o.node == l.n.id {
 			o.kept = false
 		}
-		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeOK, Version: taken(&l.ends[actor])})
+		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeOK, Version: version})
+		return true
 	case errors.As(err, &other):
 		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeNotOwner})
 	default:
 		res := failure(err)
 		l.end(id, res)
-		if res.Outcome == linearizability.OutcomeFailed && !errors.Is(err, registry.ErrSuperseded) {
-			l.failed[actor] = c
+		if res.Outcome != linearizability.OutcomeLost && !errors.Is(err, registry.ErrSuperseded) {
+			l.undone[actor] = c
 		}
 	}
+	return false
 }
 
 // taken returns the commit version that an event has left for the operation that

@@ -57,7 +57,7 @@ func (s Scenario) plan(c Config, kind string) (faults.Plan, error) {
 	p := faults.Generate(c.Seed, swarm)
 	if s.shape.also != nil {
 		r := rand.New(rand.NewPCG(c.Seed, alsoStream))
-		p.Faults = append(p.Faults, s.shape.also(&s.shape, kind, r)...)
+		p.Faults = append(p.Faults, s.shape.also(&s.shape, st, r)...)
 	}
 	return p, nil
 }

@@ -32,6 +32,8 @@ type run struct {
 	operations int
 	events     [eventCount]uint64
 
+	members []member // every session that was joined
+
 	guards []guarded                 // that committed
 	tokens [][]registry.Token        // granted, by actor
 	ended  map[session]store.Version // sessions that were revoked or left
@@ -40,6 +42,7 @@ type run struct {
 // owner is who was last seen to get an actor.
 type owner struct {
 	node  registry.NodeID
+	token registry.Token
 	kept  bool // it has not released the actor
 	valid func() bool
 }

@@ -36,6 +36,8 @@ type shape struct {
 	hasty bool
 	// sharedID makes all processes join as one node id.
 	sharedID bool
+	// replace makes a quarter of the joins end a live session, whoever has it.
+	replace bool
 	// exclusive: clocks keep their bound, so exclusion in time must hold.
 	exclusive bool
 	// rate bounds the rate error of each node's clock, in parts per billion; the
@@ -45,7 +47,7 @@ type shape struct {
 	faults int  // at most so many in a plan
 	menu   menu // what they are drawn from
 	// also, when not nil, adds faults at times that chance would hit too rarely.
-	also func(s *shape, kind string, r *rand.Rand) []faults.Fault
+	also func(s *shape, st servers, r *rand.Rand) []faults.Fault
 }
 
 // waitTTLs bounds a wait for an actor, in TTLs: long enough to see a silent owner

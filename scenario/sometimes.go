@@ -18,6 +18,7 @@ const (
 	evLost                      // a node was told that its session is lost
 	evRejoined                  // a process joined again after a session had ended
 	evInUse                     // a join met a live session of its node id
+	evReplaced                  // a join ended a live session of another process
 	evDoubtApplied              // a commit in doubt turned out to have taken effect
 	evDoubtDropped              // … or not to have
 	evUnknown                   // the outcome of a claim stayed unknown
@@ -35,7 +36,7 @@ const (
 var eventNames = [eventCount]string{
 	"held", "moved", "takeover", "released", "left", "silent", "revoked",
 	"renewed-first", "degraded", "claim-refused", "recovered", "lost",
-	"rejoined", "in-use", "doubt-applied", "doubt-dropped", "unknown", "given-back", "born-invalid",
+	"rejoined", "in-use", "replaced", "doubt-applied", "doubt-dropped", "unknown", "given-back", "born-invalid",
 	"late-doubt", "stale-refused", "guard-refused", "crashed", "overlap", "audited",
 }
 
