@@ -41,10 +41,10 @@ func (e *MonitorError) Error() string {
 }
 
 // Monitor watches claims inside the simulator. The world tells it what it
-// grants, drops and loses, and calls Check after every event. A check asks one
-// handle, of one actor, and one session that has ended, in turn: so a handle that
-// becomes valid again is found if it stays so for long enough. Of actors that are
-// suspect,
+// grants, drops and loses, and calls Check after every event. Two checks
+// ask one handle, of one actor, and one session that has ended, in turn: so a
+// handle that becomes valid again is found if it stays so for long enough. Of
+// actors that are suspect,
 //
 //   - a contested one, which has a handle below the highest token granted, has
 //     its handles asked whether they are valid at every check;
@@ -222,12 +222,12 @@ func (m *Monitor) Check(now time.Duration) error {
 		return m.err
 	}
 	m.turn++
-	if n := len(m.ended); n > 0 {
-		m.askSession(now, m.ended[m.turn%n])
-	}
-	round, place := m.turn/len(m.all), m.turn%len(m.all)
-	if a := m.all[place]; len(a.handles) > 0 {
-		m.ask(now, a, &a.handles[round%len(a.handles)])
+	if turn := m.turn / 2; m.turn%2 == 0 {
+		if n := len(m.ended); n > 0 {
+			m.askSession(now, m.ended[turn%n])
+		}
+	} else if a := m.all[turn%len(m.all)]; len(a.handles) > 0 {
+		m.ask(now, a, &a.handles[turn/len(m.all)%len(a.handles)])
 	}
 	for _, a := range m.contested {
 		m.examine(now, a)

@@ -22,9 +22,10 @@ type exchange struct {
 	arrived bool  // at the server, once: further copies are dropped
 	answer  error // of the server
 
-	done clock.Event
-	over bool // nobody waits any more
-	err  error
+	since time.Duration // when the wait began, on the client's clock
+	done  clock.Event
+	over  bool // nobody waits any more
+	err   error
 }
 
 // lost is the error of an exchange whose answer does not come.
@@ -56,29 +57,46 @@ func (x *exchange) do(ctx context.Context) error {
 // wait may be repeated when ctx ended it.
 func (x *exchange) wait(ctx context.Context) error {
 	e := x.engine
+	x.since = e.h.Monotonic()
 	e.inFlight = append(e.inFlight, x)
-	patience, cancel := e.h.WithTimeout(ctx, e.server.faults.timeout())
-	defer cancel()
-	err := x.done.Wait(patience)
+	if !e.ticking {
+		e.ticking = true
+		e.h.After(e.server.faults.timeout(), e.tick)
+	}
+	err := x.done.Wait(ctx)
 	if i := slices.Index(e.inFlight, x); i >= 0 {
 		e.inFlight = slices.Delete(e.inFlight, i, i+1)
 	}
 	switch {
 	case x.over:
 		return x.err
-	case ctx.Err() == nil:
+	case x.commit:
+		return x.lost(err)
+	default:
+		return fmt.Errorf("simstore: %s: %w", x.doing, err)
+	}
+}
+
+// giveUp ends what has waited for as long as a client waits. It runs when the
+// first of what is in flight may have: one timer is enough for all.
+func (e *engine) giveUp() {
+	patience, now := e.server.faults.timeout(), e.h.Monotonic()
+	for len(e.inFlight) > 0 && now-e.inFlight[0].since >= patience {
+		x := e.inFlight[0]
+		e.inFlight = slices.Delete(e.inFlight, 0, 1)
+		if x.over {
+			continue // it has its answer
+		}
 		if x.commit {
 			e.server.faults.fired.CommitsLost++
 		} else {
 			e.server.faults.fired.ReadsLost++
 		}
-		err = x.lost(errNoAnswer)
-	case x.commit:
-		err = x.lost(err)
-	default:
-		err = fmt.Errorf("simstore: %s: %w", x.doing, err)
+		x.end(x.lost(errNoAnswer))
 	}
-	return err
+	if e.ticking = len(e.inFlight) > 0; e.ticking {
+		e.h.After(e.inFlight[0].since+patience-now, e.tick)
+	}
 }
 
 // deliver is the client's port.

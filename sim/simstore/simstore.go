@@ -87,6 +87,7 @@ func (s *Server) Connect(h *sim.Host) store.Engine {
 		name = fmt.Sprintf("%s-%d", portName, c.n)
 	}
 	e := &engine{h: h, server: s, stream: "simstore " + h.Name(), life: c.life, connection: c.n}
+	e.tick = e.giveUp
 	e.port = h.Bind(name, e.deliver)
 	e.port.OnReset(e.reset)
 	return e
@@ -104,6 +105,8 @@ type engine struct {
 	begun      uint64      // transactions
 	inFlight   []*exchange // without an answer, in the order in which they were sent
 	open       []*watch    // not ended
+	tick       func()      // giveUp
+	ticking    bool        // it is due
 	closed     bool
 }
 
