@@ -22,10 +22,8 @@ func TestFailOverTakesNoLongerThanItsBound(t *testing.T) {
 	var longest, bound time.Duration
 	for seed := range uint64(400) {
 		b := newBench(t)
-		wire := &simstore.Faults{
-			ReadLatency:   simstore.Latency{Min: way / 2, Max: way},
-			CommitLatency: simstore.Latency{Min: way / 2, Max: way},
-		}
+		b.world.Net().SetDefault(sim.Link{LatencyMin: way / 2, LatencyMax: way})
+		server := simstore.NewServer(b.world, b.engine, &simstore.Faults{Server: "server"})
 		rate := int64(drift * 1e9)
 		if seed%2 == 0 {
 			rate = -rate
@@ -34,7 +32,7 @@ func TestFailOverTakesNoLongerThanItsBound(t *testing.T) {
 		process := func(name string, rate int64, f func(ctx context.Context, r *registry.Registry, s *registry.Session)) *sim.Process {
 			p := b.world.Process(name, sim.ProcessOptions{RatePPB: rate})
 			p.Start(func(ctx context.Context, h *sim.Host) {
-				db, err := store.Open(simstore.New(h, b.engine, wire), h, h.Rand(), store.Options{})
+				db, err := store.Open(server.Connect(h), h, h.Rand(), store.Options{})
 				if err != nil {
 					t.Error(err)
 					return

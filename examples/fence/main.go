@@ -54,9 +54,10 @@ func tell(out io.Writer, check bool) error {
 		fmt.Fprintln(out, "A register that takes every write:")
 	}
 
-	// The store that all nodes share, and the process whose clock it uses.
-	w.Process("store", sim.ProcessOptions{}).Start(func(context.Context, *sim.Host) {})
-	s.engine = memory.New(memory.Options{Clock: w.Lookup("store").Host()})
+	// The store that all nodes share, with a disk whose clock it uses.
+	w.Process("disk", sim.ProcessOptions{}).Start(func(context.Context, *sim.Host) {})
+	engine := memory.New(memory.Options{Clock: w.Lookup("disk").Host()})
+	s.server = simstore.NewServer(w, engine, &simstore.Faults{})
 
 	reg := newRegister(check)
 	w.Process("register", sim.ProcessOptions{}).Start(func(_ context.Context, h *sim.Host) {
@@ -84,7 +85,7 @@ func tell(out io.Writer, check bool) error {
 type story struct {
 	out    io.Writer
 	world  *sim.World
-	engine store.Engine
+	server *simstore.Server
 	err    error // the first that the story does not expect
 }
 
@@ -97,8 +98,7 @@ func (s *story) say(who, format string, args ...any) {
 func (s *story) main(f func(ctx context.Context, n *node) error) func(context.Context, *sim.Host) {
 	return func(ctx context.Context, h *sim.Host) {
 		err := func() error {
-			connection := simstore.New(h, s.engine, &simstore.Faults{Server: "store"})
-			db, err := store.Open(connection, h, h.Rand(), store.Options{})
+			db, err := store.Open(s.server.Connect(h), h, h.Rand(), store.Options{})
 			if err != nil {
 				return err
 			}

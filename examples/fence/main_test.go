@@ -10,24 +10,24 @@ func Example() {
 	main()
 	// Output:
 	// A register that takes every write:
-	//    0.001s  node-1     writes "100, says node-1": done
+	//    0.007s  node-1     writes "100, says node-1": done
 	//    9.999s  node-1     asks whether its claim is valid: true
 	//   10.000s  the world  node-1 stands still
-	//   40.586s  node-2     takes the actor over, once node-1 has been silent for longer than its lease
-	//   40.586s  node-2     writes "250, says node-2": done
+	//   31.452s  node-2     takes the actor over, once node-1 has been silent for longer than its lease
+	//   31.452s  node-2     writes "250, says node-2": done
 	//   70.000s  the world  node-1 goes on
 	//   70.001s  node-1     writes "101, says node-1": done
 	//   70.001s  node-1     asks again: false
 	//            the end    "101, says node-1"
 	//
 	// A register that checks tokens:
-	//    0.001s  node-1     writes "100, says node-1": done
+	//    0.007s  node-1     writes "100, says node-1": done
 	//    9.999s  node-1     asks whether its claim is valid: true
 	//   10.000s  the world  node-1 stands still
-	//   40.586s  node-2     takes the actor over, once node-1 has been silent for longer than its lease
-	//   40.586s  node-2     writes "250, says node-2": done
+	//   31.452s  node-2     takes the actor over, once node-1 has been silent for longer than its lease
+	//   31.452s  node-2     writes "250, says node-2": done
 	//   70.000s  the world  node-1 goes on
-	//   70.001s  node-1     writes "101, says node-1": refused: call write at register: network: remote write: stale token: 4 is below 11
+	//   70.001s  node-1     writes "101, says node-1": refused: call write at register: network: remote write: stale token: 4 is below 9
 	//   70.001s  node-1     asks again: false
 	//            the end    "250, says node-2"
 }
