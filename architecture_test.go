@@ -33,7 +33,8 @@ var table = []row{
 	{folder: "network/httpnet", may: []string{"network"}},
 	{folder: "host", may: []string{"clock", "network"}},
 	{folder: "store", may: []string{"clock"}},
-	{folder: "store/memory", may: []string{"store"}, modules: []string{"github.com/tidwall/btree"}},
+	{folder: "store/optimistic", may: []string{"store"}, modules: []string{"github.com/tidwall/btree"}},
+	{folder: "store/memory", may: []string{"store/optimistic"}},
 	{folder: "store/storetest", may: []string{"host", "store"}}, // host: its tasks contend in the simulator too
 	{folder: "store/fdb", may: []string{"store"}, modules: []string{"github.com/apple/foundationdb/bindings/go"}},
 	{folder: "registry", may: []string{"host", "store"}},
@@ -103,6 +104,8 @@ func TestTableRejects(t *testing.T) {
 		{"store", "store/memory", "may not import"},
 		{"store/fdb", "sim/simfdb", "may not import"},
 		{"registry", "registry/registrytest", "may not import"},
+		{"store", "store/optimistic", "may not import"},
+		{"store/memory", "github.com/tidwall/btree", "may not import"},
 		{"store/memory", "host", "may not import"},
 		{"registry", "store/memory", "may not import"},
 		{"registry", "network/httpnet", "may not import"},

@@ -1,4 +1,4 @@
-package memory
+package optimistic
 
 import (
 	"bytes"
@@ -59,7 +59,7 @@ func (t *Txn) SetStamped(key, value []byte, offset int) {
 		return
 	}
 	if offset < 0 || offset > len(value)-store.StampBytes {
-		_ = t.fail(fmt.Errorf("memory: SetStamped: %w: a stamp of %d bytes at offset %d of a %d-byte value", store.ErrInvalid, store.StampBytes, offset, len(value)))
+		_ = t.fail(fmt.Errorf("optimistic: SetStamped: %w: a stamp of %d bytes at offset %d of a %d-byte value", store.ErrInvalid, store.StampBytes, offset, len(value)))
 		return
 	}
 	t.writes.stamp(t.arena.copy(key, 0), clone(value), offset)
@@ -93,11 +93,11 @@ func (t *Txn) AddWriteConflict(begin, end []byte) {
 // transaction when they are not.
 func (t *Txn) fits(key, value []byte) bool {
 	if len(key) > store.MaxKeyBytes {
-		_ = t.fail(fmt.Errorf("memory: %w: a key has %d bytes, limit %d", store.ErrTooLarge, len(key), store.MaxKeyBytes))
+		_ = t.fail(fmt.Errorf("optimistic: %w: a key has %d bytes, limit %d", store.ErrTooLarge, len(key), store.MaxKeyBytes))
 		return false
 	}
 	if len(value) > store.MaxValueBytes {
-		_ = t.fail(fmt.Errorf("memory: %w: the value of %q has %d bytes, limit %d", store.ErrTooLarge, clip(key), len(value), store.MaxValueBytes))
+		_ = t.fail(fmt.Errorf("optimistic: %w: the value of %q has %d bytes, limit %d", store.ErrTooLarge, clip(key), len(value), store.MaxValueBytes))
 		return false
 	}
 	return true
@@ -116,7 +116,7 @@ func inverted(call string, begin, end []byte) error {
 	if bytes.Compare(begin, end) <= 0 {
 		return nil
 	}
-	return fmt.Errorf("memory: %s: %w: range [%q, %q) is inverted", call, store.ErrInvalid, clip(begin), clip(end))
+	return fmt.Errorf("optimistic: %s: %w: range [%q, %q) is inverted", call, store.ErrInvalid, clip(begin), clip(end))
 }
 
 // clip shortens a key for an error text.

@@ -1,4 +1,4 @@
-package memory
+package optimistic
 
 import (
 	"github.com/kelpie-registry/kelpie/store"
@@ -7,7 +7,7 @@ import (
 // merger reads a range: the committed rows at the transaction's read version
 // with the transaction's own writes over them, in the direction of the read,
 // up to a limit. It holds the core's lock for at most mergeStretch committed
-// keys at a time.
+// keys at a time, and not while it reads the base.
 type merger struct {
 	t       *Txn
 	span    span
@@ -18,6 +18,9 @@ type merger struct {
 	heap arena // keys and values of rows
 	own  int   // position of the next own write, in the direction of the read
 	err  error
+
+	base    []store.KeyValue // rows of the base in fetched, in the direction of the read
+	fetched span             // the first part of what is left to read; the base was read there
 }
 
 // mergeStretch is the number of keys that are visited under one lock.
@@ -29,13 +32,21 @@ func (m *merger) run() error {
 		m.own, _ = m.t.writes.search(m.span.end)
 		m.own--
 	}
+	if m.t.readVersion == 0 {
+		m.t.readVersion = m.t.engine.core.current()
+	}
 	rest := m.span
 	for m.wantsMore() && !rest.empty() {
-		next, err := m.stretch(rest)
+		if err := m.t.ctx.Err(); err != nil {
+			return m.t.usable()
+		}
+		part, err := m.fetch(rest)
 		if err != nil {
 			return err
 		}
-		rest = next
+		if rest, err = m.stretch(part, rest); err != nil {
+			return err
+		}
 	}
 	for m.wantsMore() {
 		w := m.nextOwn()
@@ -52,15 +63,47 @@ func (m *merger) run() error {
 
 func (m *merger) wantsMore() bool { return len(m.rows) < m.limit && m.err == nil }
 
-// stretch merges the first mergeStretch committed keys of rest, or fewer, and
-// returns what is left of rest.
-func (m *merger) stretch(rest span) (span, error) {
-	if m.t.readVersion == 0 {
-		m.t.readVersion = m.t.engine.core.current()
+// fetch returns the first part of rest in which the rows of the base are known,
+// and reads them when none are. Without a base that is all of rest.
+func (m *merger) fetch(rest span) (span, error) {
+	c := &m.t.engine.core
+	if c.base == nil {
+		return rest, nil
 	}
-	if err := m.t.ctx.Err(); err != nil {
-		return rest, m.t.usable()
+	if m.fetched.end != nil { // What is left of the part that was read before.
+		if m.reverse {
+			m.fetched.end = rest.end
+		} else {
+			m.fetched.begin = rest.begin
+		}
+		for len(m.base) > 0 && !rest.contains(m.base[0].Key) {
+			m.base = m.base[1:]
+		}
+		if !m.fetched.empty() {
+			return m.fetched, nil
+		}
 	}
+	// Some rows more than are asked for, since own and newer removals may hide
+	// some.
+	rows, more, err := c.base.Rows(rest.begin, rest.end, m.reverse, min(mergeStretch, m.limit-len(m.rows)+8))
+	if err != nil {
+		return span{}, c.baseError(err)
+	}
+	m.base, m.fetched = rows, rest
+	if more && len(rows) > 0 {
+		last := m.t.arena.key(rows[len(rows)-1].Key)
+		if m.reverse {
+			m.fetched.begin = last.begin
+		} else {
+			m.fetched.end = last.end
+		}
+	}
+	return m.fetched, nil
+}
+
+// stretch merges the first mergeStretch committed keys of part, or fewer, and
+// returns what is left of rest, which begins with part.
+func (m *merger) stretch(part, rest span) (span, error) {
 	c := &m.t.engine.core
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -68,23 +111,45 @@ func (m *merger) stretch(rest span) (span, error) {
 		return rest, err
 	}
 	left := mergeStretch
-	next := span{}
-	visit := func(e *entry) bool {
-		if jump, skip := m.hop(e.key, rest); skip {
+	next := span{part.end, rest.end}
+	if m.reverse {
+		next = span{rest.begin, part.begin}
+	}
+	step := func(key string, value []byte) bool {
+		if jump, skip := m.hop(key, rest); skip {
 			next = jump
 			return false
 		}
-		m.take(e)
+		m.take(key, value)
 		if left--; left == 0 || !m.wantsMore() {
-			next = m.behind(e.key, rest)
+			next = m.behind(key, rest)
 			return false
 		}
 		return true
 	}
+	stopped := false
+	visit := func(e *entry) bool {
+		for len(m.base) > 0 && m.isBefore(view(m.base[0].Key), e.key) && !stopped {
+			stopped = !step(view(m.base[0].Key), m.base[0].Value)
+			m.base = m.base[1:]
+		}
+		if stopped {
+			return false
+		}
+		stopped = !step(e.key, e.at(m.t.readVersion))
+		if len(m.base) > 0 && view(m.base[0].Key) == e.key {
+			m.base = m.base[1:] // the map knows better
+		}
+		return !stopped
+	}
 	if m.reverse {
-		c.data.descend(rest.begin, rest.end, visit)
+		c.data.descend(part.begin, part.end, visit)
 	} else {
-		c.data.ascend(rest.begin, rest.end, visit)
+		c.data.ascend(part.begin, part.end, visit)
+	}
+	for len(m.base) > 0 && !stopped {
+		stopped = !step(view(m.base[0].Key), m.base[0].Value)
+		m.base = m.base[1:]
 	}
 	return next, nil
 }
@@ -116,31 +181,31 @@ func (m *merger) behind(key string, rest span) span {
 	return span{s.end, rest.end}
 }
 
-// take merges a committed key that is not in a cleared range.
-func (m *merger) take(e *entry) {
-	value := e.at(m.t.readVersion)
+// take merges a committed key that is not in a cleared range. The value is nil
+// when the transaction sees none.
+func (m *merger) take(key string, value []byte) {
 	for m.wantsMore() {
 		w := m.nextOwn()
-		if w == nil || m.isBefore(e.key, w.key) {
+		if w == nil || m.isBefore(key, view(w.key)) {
 			break
 		}
-		if view(w.key) == e.key {
+		if view(w.key) == key {
 			m.takeOwn(w, value)
 			return
 		}
 		m.takeOwn(w, nil)
 	}
 	if value != nil && m.wantsMore() {
-		m.emit([]byte(e.key), value)
+		m.emit([]byte(key), value)
 	}
 }
 
 // isBefore reports whether the read meets key a before key b.
-func (m *merger) isBefore(a string, b []byte) bool {
+func (m *merger) isBefore(a, b string) bool {
 	if m.reverse {
-		return a > view(b)
+		return a > b
 	}
-	return a < view(b)
+	return a < b
 }
 
 // nextOwn returns the next own write in the range, or nil.

@@ -1,4 +1,4 @@
-package memory
+package optimistic
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 )
 
 var (
-	errWatchCancelled = fmt.Errorf("memory: the watch was cancelled: %w", context.Canceled)
-	errTooManyWatches = fmt.Errorf("memory: %w: too many watches", store.ErrUnavailable)
+	errWatchCancelled = fmt.Errorf("optimistic: the watch was cancelled: %w", context.Canceled)
+	errTooManyWatches = fmt.Errorf("optimistic: %w: too many watches", store.ErrUnavailable)
 )
 
 // watchState is where a watch stands. It only moves forward.
@@ -41,7 +41,7 @@ type watch struct {
 // Wait implements [store.Watch].
 func (w *watch) Wait(ctx context.Context) error {
 	if err := w.event.Wait(ctx); err != nil {
-		return fmt.Errorf("memory: watch: %w", err)
+		return fmt.Errorf("optimistic: watch: %w", err)
 	}
 	w.core.mu.RLock()
 	defer w.core.mu.RUnlock()
@@ -61,9 +61,7 @@ type watchTable struct {
 	count       int
 	first, last *watch
 	byKey       map[string]watchList
-
-	touched []string // keys with watches that this commit wrote; scratch
-	fired   []clock.Event
+	fired       []clock.Event
 }
 
 // watchList are the active watches of one key.
@@ -72,13 +70,13 @@ type watchList struct {
 }
 
 // addWatch registers a watch that awaits its transaction's commit. Past the
-// limit, or on a closed core, it is over at once.
+// limit, or on a core that refuses everything, it is over at once.
 func (c *core) addWatch(w *watch) {
 	c.mu.Lock()
 	t := &c.watches
 	switch {
-	case c.closed.Load():
-		w.state, w.err = watchOver, errClosed
+	case c.refused() != nil:
+		w.state, w.err = watchOver, c.refused()
 	case t.count >= t.limit:
 		w.state, w.err = watchOver, errTooManyWatches
 	default:
@@ -101,13 +99,30 @@ func (c *core) addWatch(w *watch) {
 // activate starts the watches of a transaction that has committed. Those whose
 // key has changed already fire.
 func (c *core) activate(watches []*watch) {
+	below, at, err := c.belowWatches(watches)
 	c.mu.Lock()
 	t := &c.watches
-	for _, w := range watches {
+	for i, w := range watches {
 		if w.state != watchPending {
 			continue
 		}
-		if !equalValue(c.data.last([]byte(w.key)), w.seen) {
+		var value []byte
+		e := c.data.find([]byte(w.key))
+		switch {
+		case e != nil:
+			value = e.at(c.visible)
+		case err != nil:
+			t.end(w, err)
+			continue
+		case c.base != nil && at < c.horizon:
+			// The key may have changed in a window that has passed. A watch may fire
+			// although the value is as before.
+			t.end(w, nil)
+			continue
+		case c.base != nil:
+			value = below[i]
+		}
+		if !equalValue(value, w.seen) {
 			t.end(w, nil)
 			continue
 		}
@@ -127,6 +142,24 @@ func (c *core) activate(watches []*watch) {
 	woken := t.takeFired()
 	c.mu.Unlock()
 	wake(woken)
+}
+
+// belowWatches returns what the base has for the watched keys, as of version at
+// or later.
+func (c *core) belowWatches(watches []*watch) (values [][]byte, at store.Version, err error) {
+	if c.base == nil {
+		return nil, 0, nil
+	}
+	keys := make([][]byte, len(watches))
+	for i, w := range watches {
+		keys[i] = []byte(w.key)
+	}
+	at = c.current()
+	values, err = c.base.Values(keys)
+	if err != nil {
+		err = c.baseError(err)
+	}
+	return values, at, err
 }
 
 // endWatch ends a watch that is not over yet.
@@ -195,34 +228,19 @@ func (t *watchTable) takeFired() []clock.Event {
 	return f
 }
 
-// noteKey notes that the commit under way writes key.
-func (t *watchTable) noteKey(key []byte) {
+// compare fires the watches of the keys that a commit changed, if their value
+// at version v is a different one.
+func (t *watchTable) compare(changed []*entry, v store.Version) {
 	if len(t.byKey) == 0 {
 		return
 	}
-	if l, ok := t.byKey[string(key)]; ok {
-		t.touched = append(t.touched, l.first.key) // a string that is there already
-	}
-}
-
-// noteRange is noteKey of every key in s that has a value.
-func (t *watchTable) noteRange(s span, data *versions) {
-	if len(t.byKey) == 0 {
-		return
-	}
-	data.ascend(s.begin, s.end, func(e *entry) bool {
-		if _, ok := t.byKey[e.key]; ok {
-			t.touched = append(t.touched, e.key)
+	for _, e := range changed {
+		l, ok := t.byKey[e.key]
+		if !ok {
+			continue
 		}
-		return true
-	})
-}
-
-// compare fires the watches of the noted keys whose value is a different one.
-func (t *watchTable) compare(data *versions) {
-	for _, key := range t.touched {
-		value := data.last([]byte(key))
-		for w := t.byKey[key].first; w != nil; {
+		value := e.at(v)
+		for w := l.first; w != nil; {
 			next := w.right
 			if !equalValue(value, w.seen) {
 				t.end(w, nil)
@@ -230,11 +248,10 @@ func (t *watchTable) compare(data *versions) {
 			w = next
 		}
 	}
-	clear(t.touched)
-	t.touched = t.touched[:0]
 }
 
-func (t *watchTable) check(data *versions, closed bool) error {
+// check verifies the invariants. value returns the visible value of a key.
+func (t *watchTable) check(value func(key string) []byte, refused bool) error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	count, active := 0, 0
@@ -243,12 +260,12 @@ func (t *watchTable) check(data *versions, closed bool) error {
 		if (w.next != nil && w.next.prev != w) || (w.next == nil && t.last != w) {
 			fail("watch of %q: broken links", w.key)
 		}
-		if w.state == watchOver || w.event.IsSet() || closed {
+		if w.state == watchOver || w.event.IsSet() || refused {
 			fail("watch of %q: over, and still in the table", w.key)
 		}
 		if w.state == watchActive {
 			active++
-			if !equalValue(data.last([]byte(w.key)), w.seen) {
+			if !equalValue(value(w.key), w.seen) {
 				fail("watch of %q: its key has changed, it did not fire", w.key)
 			}
 		}

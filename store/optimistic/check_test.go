@@ -1,4 +1,4 @@
-package memory
+package optimistic
 
 import (
 	"context"
@@ -73,7 +73,7 @@ func TestCheckRejectsDamage(t *testing.T) {
 		{"a broken chain of watches", func(c *core) { c.watches.first.next.prev = nil }, "broken links"},
 		{"a watch that is over", func(c *core) { c.watches.first.state = watchOver }, "still in the table"},
 		{"a watch that has fired", func(c *core) { c.watches.first.event.Set() }, "still in the table"},
-		{"watches on a closed engine", func(c *core) { c.closed.Store(true) }, "still in the table"},
+		{"watches on a closed engine", func(c *core) { c.refusal.Store(&errClosed) }, "still in the table"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			e := damaged(t)

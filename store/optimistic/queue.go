@@ -1,4 +1,4 @@
-package memory
+package optimistic
 
 // queue is a first-in, first-out queue in a ring that grows, and that shrinks
 // again when it is mostly empty.

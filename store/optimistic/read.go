@@ -1,4 +1,4 @@
-package memory
+package optimistic
 
 import (
 	"bytes"
@@ -92,7 +92,7 @@ func (t *Txn) getRange(begin, end []byte, o store.RangeOptions, conflict bool) (
 	}
 	defer t.busy.Unlock()
 	if o.Limit < 0 {
-		return nil, false, fmt.Errorf("memory: GetRange: %w: RangeOptions.Limit is %d, must be 0 or more", store.ErrInvalid, o.Limit)
+		return nil, false, fmt.Errorf("optimistic: GetRange: %w: RangeOptions.Limit is %d, must be 0 or more", store.ErrInvalid, o.Limit)
 	}
 	if err := inverted("GetRange", begin, end); err != nil {
 		return nil, false, err

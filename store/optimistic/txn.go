@@ -1,4 +1,4 @@
-package memory
+package optimistic
 
 import (
 	"context"
@@ -11,10 +11,10 @@ import (
 )
 
 var (
-	errUsed       = fmt.Errorf("memory: %w", store.ErrUsed)
-	errCancelled  = fmt.Errorf("memory: %w: the transaction was cancelled", store.ErrUsed)
-	errTwoTasks   = fmt.Errorf("memory: %w: two tasks use one transaction", store.ErrInvalid)
-	errUnreadable = fmt.Errorf("memory: %w: the key was stamped in this transaction", store.ErrUnreadable)
+	errUsed       = fmt.Errorf("optimistic: %w", store.ErrUsed)
+	errCancelled  = fmt.Errorf("optimistic: %w: the transaction was cancelled", store.ErrUsed)
+	errTwoTasks   = fmt.Errorf("optimistic: %w: two tasks use one transaction", store.ErrInvalid)
+	errUnreadable = fmt.Errorf("optimistic: %w: the key was stamped in this transaction", store.ErrUnreadable)
 )
 
 // Txn implements [store.Txn].
@@ -84,14 +84,15 @@ func (t *Txn) usable() error {
 		return errUsed
 	case t.misused.Load():
 		return errTwoTasks
-	case t.engine.core.closed.Load():
-		return errClosed
+	}
+	if err := t.engine.core.refused(); err != nil {
+		return err
 	}
 	if err := t.ctx.Err(); err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("memory: %w: %w", store.ErrTimedOut, err)
+			return fmt.Errorf("optimistic: %w: %w", store.ErrTimedOut, err)
 		}
-		return fmt.Errorf("memory: %w", err)
+		return fmt.Errorf("optimistic: %w", err)
 	}
 	return t.broken
 }
@@ -128,7 +129,7 @@ func (t *Txn) Snapshot() store.Reader { return snapshot{t} }
 
 // Watch implements [store.Tx].
 func (t *Txn) Watch(key []byte) (store.Watch, error) {
-	event := t.engine.clock.NewEvent() // before busy is taken
+	event := t.engine.core.clock.NewEvent() // before busy is taken
 	if err := t.enter(); err != nil {
 		return nil, err
 	}
@@ -157,16 +158,21 @@ func (t *Txn) commit() error {
 		return err
 	}
 	defer t.busy.Unlock()
-	if size := t.writes.size + t.reads.size + t.conflicts.size; size > store.MaxTxnBytes {
-		return fmt.Errorf("memory: %w: the transaction has %d bytes, limit %d", store.ErrTooLarge, size, store.MaxTxnBytes)
+	size := t.writes.size + t.reads.size + t.conflicts.size
+	if size > store.MaxTxnBytes {
+		return fmt.Errorf("optimistic: %w: the transaction has %d bytes, limit %d", store.ErrTooLarge, size, store.MaxTxnBytes)
 	}
 	if len(t.writes.order) > 0 || len(t.writes.cleared) > 0 || len(t.conflicts.spans) > 0 {
-		v, err := t.engine.core.commit(proposal{
+		v, b, err := t.engine.core.commit(proposal{
 			readVersion: t.readVersion,
 			reads:       t.reads.spans,
 			writes:      &t.writes,
 			conflicts:   t.conflicts.spans,
+			size:        size,
 		})
+		if err == nil && b != nil {
+			err = b.wait(t.ctx)
+		}
 		if err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-package memory
+package optimistic
 
 import (
 	"bytes"
@@ -14,13 +14,19 @@ import (
 // revisions, newest first. A revision is visible to the reads at its version
 // and above, up to the next newer revision.
 //
+// A layered map lies over a base and holds the keys that changed above the
+// horizon, nothing else. The oldest revision of a key may then be what the base
+// had before, at version 0.
+//
 // It does not lock. Reads may run beside each other, not beside a write.
 //
 // Invariants: the revisions of a key have falling versions, none of them above
 // the last commit; of the revisions at or below the horizon a key has at most
-// one; the newest of a key is a removal (a revision without a value) only above
-// the horizon; a revision with an older one is in the queue once.
+// one; the newest of a key is a removal (a revision without a value), or in a
+// layered map anything, only above the horizon; a revision with an older one, in
+// a layered map each one above the horizon, is in the queue once.
 type versions struct {
+	layered   bool
 	entries   btree.Map[string, *entry]
 	stale     queue[staleRevision] // by rising version
 	revisions int
@@ -57,22 +63,18 @@ func (e *entry) at(v store.Version) []byte {
 	return nil
 }
 
-// get returns the value of key at version v, nil when there is none.
-func (m *versions) get(key []byte, v store.Version) []byte {
-	e, ok := m.entries.Get(view(key))
-	if !ok {
-		return nil
-	}
-	return e.at(v)
+// find returns the entry of key, nil when there is none.
+func (m *versions) find(key []byte) *entry {
+	e, _ := m.entries.Get(view(key))
+	return e
 }
 
-// last returns the newest value of key, nil when there is none.
-func (m *versions) last(key []byte) []byte {
-	e, ok := m.entries.Get(view(key))
-	if !ok {
-		return nil
+// last returns the newest value of key, below when the map has no entry for it.
+func (m *versions) last(key, below []byte) []byte {
+	if e := m.find(key); e != nil {
+		return e.newest.value
 	}
-	return e.newest.value
+	return below
 }
 
 // ascend calls visit for each key in [begin, end) that has a history, in key
@@ -95,19 +97,28 @@ func (m *versions) descend(begin, end []byte, visit func(*entry) bool) {
 
 // put gives key a value at version v, which is not below any version in the
 // map. The map keeps value; nil removes the key. A second put of one key at one
-// version replaces the first.
-func (m *versions) put(key, value []byte, v store.Version) {
-	e, ok := m.entries.Get(view(key))
-	if ok {
+// version replaces the first. below, which the map keeps too, is what a key
+// without an entry held so far. put returns the entry, nil when it did not make
+// one: there was nothing to remove.
+func (m *versions) put(key, below, value []byte, v store.Version) *entry {
+	if e := m.find(key); e != nil {
 		m.update(e, value, v)
-		return
+		return e
 	}
-	if value == nil {
-		return
+	if value == nil && below == nil {
+		return nil
 	}
-	e = &entry{key: string(key), newest: &revision{version: v, value: value}}
+	e := &entry{key: string(key), newest: &revision{version: v, value: value}}
 	m.entries.Set(e.key, e)
 	m.revisions++
+	if below != nil {
+		e.newest.older = &revision{value: below}
+		m.revisions++
+	}
+	if m.layered {
+		m.stale.push(staleRevision{entry: e, by: e.newest})
+	}
+	return e
 }
 
 func (m *versions) update(e *entry, value []byte, v store.Version) {
@@ -124,12 +135,15 @@ func (m *versions) update(e *entry, value []byte, v store.Version) {
 	m.stale.push(staleRevision{entry: e, by: e.newest})
 }
 
-// removeRange removes the keys of s at version v.
-func (m *versions) removeRange(s span, v store.Version) {
+// removeRange removes the keys of s that have an entry at version v, and appends
+// the entries to touched.
+func (m *versions) removeRange(s span, v store.Version, touched []*entry) []*entry {
 	m.ascend(s.begin, s.end, func(e *entry) bool {
 		m.update(e, nil, v)
+		touched = append(touched, e)
 		return true
 	})
+	return touched
 }
 
 // trim forgets what no read at the horizon or above can see.
@@ -140,7 +154,7 @@ func (m *versions) trim(horizon store.Version) {
 			m.revisions--
 		}
 		s.by.older = nil
-		if s.by.value == nil && s.entry.newest == s.by {
+		if s.entry.newest == s.by && (m.layered || s.by.value == nil) {
 			m.entries.Delete(s.entry.key)
 			m.revisions--
 		}
@@ -176,11 +190,11 @@ func (m *versions) check(horizon, last store.Version) error {
 			if r.version <= horizon {
 				below++
 			}
-			if r.older != nil && queued[r] != 1 {
+			if (r.older != nil || (m.layered && r.version > horizon)) && queued[r] != 1 {
 				fail("key %q: version %d is %d times in the stale queue, want once", key, r.version, queued[r])
 			}
-			if r == e.newest && r.value == nil && r.version <= horizon {
-				fail("key %q: the removal at version %d outlived the horizon %d", key, r.version, horizon)
+			if r == e.newest && (m.layered || r.value == nil) && r.version <= horizon {
+				fail("key %q: the revision at version %d outlived the horizon %d", key, r.version, horizon)
 			}
 			if r.value == nil && r.older != nil && r.older.value == nil {
 				fail("key %q: removed at version %d and again at %d", key, r.older.version, r.version)
