@@ -35,6 +35,9 @@ var table = []row{
 	{folder: "store", may: []string{"clock"}},
 	{folder: "store/optimistic", may: []string{"store"}, modules: []string{"github.com/tidwall/btree"}},
 	{folder: "store/memory", may: []string{"store/optimistic"}},
+	{folder: "store/disk", may: []string{"store/optimistic"}, modules: []string{
+		"github.com/cespare/xxhash/v2", "github.com/gofrs/flock", "go.etcd.io/bbolt",
+	}},
 	{folder: "store/storetest", may: []string{"host", "store"}}, // host: its tasks contend in the simulator too
 	{folder: "store/fdb", may: []string{"store"}, modules: []string{"github.com/apple/foundationdb/bindings/go"}},
 	{folder: "registry", may: []string{"host", "store"}},
@@ -108,6 +111,8 @@ func TestTableRejects(t *testing.T) {
 		{"store/memory", "github.com/tidwall/btree", "may not import"},
 		{"store/memory", "host", "may not import"},
 		{"registry", "store/memory", "may not import"},
+		{"registry", "store/disk", "may not import"},
+		{"store/disk", "store/memory", "may not import"},
 		{"registry", "network/httpnet", "may not import"},
 		{"sim", "registry", "may not import"},
 		{"sim", "store", "may not import"},

@@ -41,15 +41,16 @@ type batchQueue struct {
 	limitTxns  int
 	limitBytes int
 	wake       func()
+	wakeAt     int // commits at which to wake
 
 	queue    queue[*batch]
 	underWay bool
 	waiting  int // commits in the queue
 }
 
-// join returns the batch that takes a commit of so many bytes, and whether it
-// is a new one, which then has the event done.
-func (q *batchQueue) join(done clock.Event, bytes int) (b *batch, made bool) {
+// join returns the batch that takes a commit of so many bytes, which has the
+// event done if it is a new one, and whether it is time to wake who flushes.
+func (q *batchQueue) join(done clock.Event, bytes int) (b *batch, woken bool) {
 	first := 0
 	if q.underWay {
 		first = 1
@@ -58,13 +59,23 @@ func (q *batchQueue) join(done clock.Event, bytes int) (b *batch, made bool) {
 		b = *q.queue.at(n - 1)
 	}
 	if b == nil || b.txns >= q.limitTxns || b.bytes >= q.limitBytes {
-		b, made = &batch{done: done}, true
+		b = &batch{done: done}
 		q.queue.push(b)
 	}
 	b.txns++
 	b.bytes += bytes
 	q.waiting++
-	return b, made
+	return b, q.wake != nil && q.waiting == q.wakeAt
+}
+
+// WakeAt sets the number of commits, at least 1, of which [Options.Wake] tells
+// that they wait, and returns how many wait already. It is 1 at first.
+func (e *Engine) WakeAt(commits int) (waiting int) {
+	c := &e.core
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.batches.wakeAt = commits
+	return c.batches.waiting
 }
 
 // Flush hands the batch that has waited longest to the base, and returns the

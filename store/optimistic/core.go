@@ -1,6 +1,7 @@
 package optimistic
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -137,7 +138,8 @@ type proposal struct {
 // commit resolves the proposal and applies it at a version of its own, or
 // returns an error and applies nothing. Over a base the commit is not done
 // before the batch is; without one the batch is nil, and the watches that the
-// commit fires have been woken.
+// commit fires have been woken. With a conflict, the batch is one after which
+// what the proposal conflicts with is visible, nil when it is so already.
 func (c *core) commit(p proposal) (store.Version, *batch, error) {
 	var (
 		f    fetched
@@ -156,27 +158,31 @@ func (c *core) commit(p proposal) (store.Version, *batch, error) {
 		err = c.refetch(&f, p.writes)
 	}
 	if err != nil {
+		var pending *batch
+		if n := c.batches.queue.len(); n > 0 && errors.Is(err, store.ErrConflict) {
+			pending = *c.batches.queue.at(n - 1)
+		}
 		c.mu.Unlock()
-		return 0, nil, err
+		return 0, pending, err
 	}
 	c.version++
 	v := c.version
 	c.apply(p, &f)
 	var b *batch
-	var made bool
+	var woken bool
 	if c.base == nil {
 		c.publish(v, c.touched)
 	} else {
-		b, made = c.batches.join(done, p.size)
+		b, woken = c.batches.join(done, p.size)
 		b.last = v
 		b.entries = append(b.entries, c.touched...)
 	}
 	clear(c.touched)
 	c.touched = c.touched[:0]
-	woken := c.watches.takeFired()
+	fired := c.watches.takeFired()
 	c.mu.Unlock()
-	wake(woken)
-	if made && c.batches.wake != nil {
+	wake(fired)
+	if woken {
 		c.batches.wake()
 	}
 	return v, b, nil

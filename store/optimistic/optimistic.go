@@ -107,8 +107,9 @@ type Options struct {
 	BatchTxns  int
 	BatchBytes int
 
-	// Wake is called, without any lock, when a new batch waits for
-	// [Engine.Flush]. It must not block. Used by [Over] only. Default: nothing.
+	// Wake is called, without any lock, when the number of commits that wait for
+	// [Engine.Flush] rises to 1, or to what [Engine.WakeAt] set. It must not
+	// block. Used by [Over] only. Default: nothing.
 	Wake func()
 }
 
@@ -151,7 +152,7 @@ func Over(base Base, last store.Version, o Options) *Engine {
 	c.visible, c.horizon, c.origin = c.version, c.version, c.version
 	c.batches.limitTxns = orDefault(o.BatchTxns, DefaultBatchTxns)
 	c.batches.limitBytes = orDefault(o.BatchBytes, DefaultBatchBytes)
-	c.batches.wake = o.Wake
+	c.batches.wake, c.batches.wakeAt = o.Wake, 1
 	return e
 }
 
@@ -184,6 +185,10 @@ func (e *Engine) Close() error {
 	e.core.refuse(errClosed)
 	return nil
 }
+
+// Err returns why the engine refuses everything, store.ErrClosed or [ErrFailed],
+// or nil.
+func (e *Engine) Err() error { return e.core.refused() }
 
 // Stats are the sizes of an engine's parts.
 type Stats struct {

@@ -170,8 +170,12 @@ func (t *Txn) commit() error {
 			conflicts:   t.conflicts.spans,
 			size:        size,
 		})
-		if err == nil && b != nil {
+		switch {
+		case err == nil && b != nil:
 			err = b.wait(t.ctx)
+		case b != nil:
+			// Until then a retry would run into the same conflict.
+			_ = b.done.Wait(t.ctx)
 		}
 		if err != nil {
 			return err

@@ -1,0 +1,67 @@
+package disk_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/kelpie-registry/kelpie/store"
+	"github.com/kelpie-registry/kelpie/store/disk"
+	"github.com/kelpie-registry/kelpie/store/storetest"
+)
+
+// window is small, so that the suite's histories reach it.
+const window = 1000
+
+// age commits until every version taken so far has left the window.
+func age(ctx context.Context, w storetest.World, client int) error {
+	for range window + 1 {
+		tx := w.Engine(client).Begin(ctx)
+		tx.Set([]byte("age"), nil)
+		if err := tx.Commit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func conform(t *testing.T, o disk.Options) {
+	t.Helper()
+	o.Window = window
+	storetest.Run(t, storetest.Harness{
+		Age: age,
+		New: func(tb testing.TB, _ uint64) storetest.World {
+			e, err := disk.Open(tb.TempDir(), o)
+			if err != nil {
+				tb.Fatal(err)
+			}
+			return storetest.Goroutines(e, func() error {
+				err := e.Check(context.Background())
+				if errors.Is(err, store.ErrClosed) && !errors.Is(err, disk.ErrFailed) {
+					return nil // by the case; then there is nothing to check
+				}
+				return err
+			})
+		},
+	})
+}
+
+func TestConformance(t *testing.T) {
+	conform(t, disk.Options{NoSync: true})
+}
+
+// TestConformanceWithSyncs is the same as it is in production, but for the
+// window.
+func TestConformanceWithSyncs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes a minute on a slow disk")
+	}
+	conform(t, disk.Options{})
+}
+
+// TestConformanceWithSmallAnswers cuts ranges and batches short wherever it can.
+func TestConformanceWithSmallAnswers(t *testing.T) {
+	conform(t, disk.Options{NoSync: true, RangeRows: 2, BatchTxns: 2})
+}
+
+var _ store.Engine = (*disk.Engine)(nil)

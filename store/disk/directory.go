@@ -1,0 +1,248 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/kelpie-registry/kelpie/store"
+)
+
+// Names of the files in a data directory, and of those that are about to become
+// one.
+const (
+	formatName = "FORMAT"
+	dataName   = "data.bolt"
+	markName   = "acknowledged"
+	lockName   = "lock"
+	newSuffix  = ".new"
+)
+
+// state is what a directory is found to be.
+type state int
+
+const (
+	stateEmpty     state = iota // nothing there but perhaps a lock
+	stateCreating               // its creation was cut off: it has never been open
+	stateRestoring              // a restore was cut off: it lacks what it was to hold
+	stateReady
+)
+
+// inspect tells what a directory is, and changes nothing. It returns
+// [ErrForeign], [ErrNewerFormat] or [ErrCorrupt].
+func inspect(directory string) (state, error) {
+	info, err := os.Stat(directory)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return stateEmpty, nil
+	case err != nil:
+		return 0, fmt.Errorf("disk: %w", err)
+	case !info.IsDir():
+		return 0, fmt.Errorf("%w: it is a file", ErrForeign)
+	}
+	b, err := readSmall(filepath.Join(directory, formatName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return stateEmpty, inspectUnnamed(directory)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("disk: %w", err)
+	}
+	if s, err := decodeFormat(b); err != nil || s != stateReady {
+		return s, err
+	}
+	for _, name := range []string{dataName, markName} {
+		info, err := os.Stat(filepath.Join(directory, name))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return 0, fmt.Errorf("%w: the file %s is missing", ErrCorrupt, name)
+		case err != nil:
+			return 0, fmt.Errorf("disk: %w", err)
+		case !info.Mode().IsRegular():
+			return 0, fmt.Errorf("%w: %s is no file", ErrCorrupt, name)
+		}
+	}
+	return stateReady, nil
+}
+
+// inspectUnnamed returns an error unless a directory without a format file is
+// empty.
+func inspectUnnamed(directory string) error {
+	entries, err := os.ReadDir(directory)
+	if err != nil {
+		return fmt.Errorf("disk: %w", err)
+	}
+	for _, e := range entries {
+		switch e.Name() {
+		case lockName, formatName + newSuffix:
+		case dataName, markName:
+			return fmt.Errorf("%w: the file %s is missing", ErrCorrupt, formatName)
+		default:
+			return fmt.Errorf("%w: there is a file %s", ErrForeign, e.Name())
+		}
+	}
+	return nil
+}
+
+// readSmall reads a file of which a kilobyte says it all.
+func readSmall(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, 1024))
+}
+
+// create makes the files of a new data directory; fill makes the data file. A
+// crash leaves a directory that is in the state unready.
+func create(directory string, unready state, fill func(name string) (header, error)) error {
+	if err := replace(filepath.Join(directory, formatName), encodeFormat(unready)); err != nil {
+		return err
+	}
+	name := filepath.Join(directory, dataName)
+	if err := remove(name, name+newSuffix); err != nil {
+		return err
+	}
+	head, err := fill(name)
+	if err != nil {
+		return err
+	}
+	if err := replace(filepath.Join(directory, markName), encodeMark(head.version)); err != nil {
+		return err
+	}
+	if err := replace(filepath.Join(directory, formatName), encodeFormat(stateReady)); err != nil {
+		return err
+	}
+	return syncDirectory(filepath.Dir(directory))
+}
+
+// createData makes the data file of an empty store.
+func createData(name string, o Options) (header, error) {
+	o.NoSync = true // once at the end is enough
+	db, err := openBolt(name, o)
+	if err != nil {
+		return header{}, err
+	}
+	head := header{version: firstVersion}
+	err = guarded(func() error {
+		return errors.Join(db.Update(func(tx *bbolt.Tx) error {
+			if _, err := tx.CreateBucket(rowsBucket); err != nil {
+				return err
+			}
+			b, err := tx.CreateBucket(headerBucket)
+			if err != nil {
+				return err
+			}
+			return b.Put(headerKey, head.encode())
+		}), db.Sync(), db.Close())
+	})
+	if err != nil {
+		return header{}, fmt.Errorf("disk: creating %s: %w", name, err)
+	}
+	return head, nil
+}
+
+// firstVersion is that of an empty store.
+const firstVersion store.Version = 1
+
+// load verifies the files of a data directory and opens them.
+func load(directory string, o Options) (*file, error) {
+	name := filepath.Join(directory, dataName)
+	if err := remove(name+newSuffix, filepath.Join(directory, formatName+newSuffix), filepath.Join(directory, markName+newSuffix)); err != nil {
+		return nil, err
+	}
+	b, err := readSmall(filepath.Join(directory, markName))
+	if err != nil {
+		return nil, fmt.Errorf("disk: %w", err)
+	}
+	mark, err := decodeMark(b)
+	if err != nil {
+		return nil, err
+	}
+	head, err := verifyFile(func() error { return nil }, name)
+	if err != nil {
+		return nil, err
+	}
+	if head.version < mark {
+		return nil, fmt.Errorf("%w: the data file ends at version %d, and commits up to version %d were acknowledged", ErrCorrupt, head.version, mark)
+	}
+	f := &file{}
+	f.head.Store(&head)
+	if f.mark, err = os.OpenFile(filepath.Join(directory, markName), os.O_RDWR, 0o600); err != nil {
+		return nil, fmt.Errorf("disk: %w", err)
+	}
+	if f.db, err = openBolt(name, o); err != nil {
+		return nil, errors.Join(err, f.mark.Close())
+	}
+	return f, nil
+}
+
+// verifyFile verifies a data file that is not open.
+func verifyFile(alive func() error, name string) (header, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return header{}, fmt.Errorf("disk: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return header{}, fmt.Errorf("disk: %w", err)
+	}
+	m, _, err := readMeta(f)
+	if err != nil {
+		return header{}, err
+	}
+	return verify(alive, f, info.Size(), m)
+}
+
+// replace puts a file with the content b in the place of name, durably and at
+// once.
+func replace(name string, b []byte) error {
+	err := func() error {
+		f, err := os.OpenFile(name+newSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(b)
+		if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+			return err
+		}
+		return os.Rename(name+newSuffix, name)
+	}()
+	if err != nil {
+		return fmt.Errorf("disk: writing %s: %w", name, err)
+	}
+	return syncDirectory(filepath.Dir(name))
+}
+
+// remove removes files, if there are any of these names.
+func remove(names ...string) error {
+	for _, name := range names {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("disk: %w", err)
+		}
+	}
+	return nil
+}
+
+// syncDirectory makes the names in a directory durable. Windows does so by
+// itself, and cannot be asked to.
+func syncDirectory(name string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(name)
+	if err != nil {
+		return fmt.Errorf("disk: %w", err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("disk: syncing %s: %w", name, err)
+	}
+	return nil
+}
