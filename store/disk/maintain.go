@@ -150,7 +150,11 @@ func (e *Engine) Backup(ctx context.Context, w io.Writer) (store.Version, error)
 	var v store.Version
 	err := e.reading(func(s *snapshot) error {
 		v = s.head.version
-		if _, err := s.tx.WriteTo(aliveWriter{w, e.alive(ctx)}); err != nil {
+		aw := &aliveWriter{w: w, alive: e.alive(ctx)}
+		if _, err := s.tx.WriteTo(aw); err != nil {
+			if aw.err != nil {
+				err = aw.err // of which bbolt keeps the text only
+			}
 			return fmt.Errorf("disk: backup: %w", err)
 		}
 		return nil
@@ -165,13 +169,15 @@ func (e *Engine) Backup(ctx context.Context, w io.Writer) (store.Version, error)
 type aliveWriter struct {
 	w     io.Writer
 	alive func() error
+	err   error // the last one
 }
 
-func (a aliveWriter) Write(b []byte) (int, error) {
-	if err := a.alive(); err != nil {
-		return 0, err
+func (a *aliveWriter) Write(b []byte) (n int, err error) {
+	if err = a.alive(); err == nil {
+		n, err = a.w.Write(b)
 	}
-	return a.w.Write(b)
+	a.err = err
+	return n, err
 }
 
 // Compact writes the data file anew, with full pages and none free, and puts the
