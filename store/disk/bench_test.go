@@ -84,14 +84,15 @@ func rawClaim(b *bbolt.Bucket, n, i int) error {
 	return b.Put(loadKey(n), load)
 }
 
-// fill makes n owned actors.
-func fill(tb testing.TB, e store.Engine, n int) {
+// noOrder returns the numbers below n in no order.
+func noOrder(n int) []int { return rand.New(rand.NewPCG(1, 1)).Perm(n) }
+
+// fill makes owned actors in an order, piece of them in one transaction.
+func fill(tb testing.TB, e store.Engine, order []int, piece int) {
 	tb.Helper()
-	const piece = 5000
-	for i := 0; i < n; i += piece {
+	for i := 0; i < len(order); i += piece {
 		tx := e.Begin(context.Background())
-		for k := i; k < min(i+piece, n); k++ {
-			id := k * 7919 % n // in no order
+		for _, id := range order[i:min(i+piece, len(order))] {
 			tx.Set(actorKey(id), stampedRecord(actorRecord(id%benchNodes)))
 			tx.Set(ownedKey(id%benchNodes, id), nil)
 		}
@@ -125,11 +126,14 @@ func openRaw(b *testing.B) *bbolt.DB {
 	}
 	b.Cleanup(func() { db.Close() })
 	const piece = 5000
+	order := noOrder(benchActors)
 	for i := 0; i < benchActors; i += piece {
 		if err := db.Update(func(tx *bbolt.Tx) error {
 			bucket, err := tx.CreateBucketIfNotExists([]byte("rows"))
-			for k := i; k < i+piece && err == nil; k++ {
-				id := k * 7919 % benchActors
+			for _, id := range order[i : i+piece] {
+				if err != nil {
+					break
+				}
 				if err = bucket.Put(actorKey(id), actorRecord(id%benchNodes)); err == nil {
 					err = bucket.Put(ownedKey(id%benchNodes, id), nil)
 				}
@@ -208,7 +212,7 @@ func BenchmarkCommits(b *testing.B) {
 	for _, writers := range []int{1, 16, 64, 256} {
 		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
 			e, raw, best := openBench(b, disk.Options{}), openRaw(b), openRaw(b)
-			fill(b, e, benchActors)
+			fill(b, e, noOrder(benchActors), 5000)
 			r := rand.New(rand.NewPCG(1, 1))
 			const groups = 20
 			var spent [3]time.Duration
@@ -243,5 +247,87 @@ func BenchmarkCommits(b *testing.B) {
 			b.ReportMetric(float64(conflicts.Load())/float64(b.N*groups*writers), "conflicts/txn")
 			b.ReportMetric(0, "ns/op")
 		})
+	}
+}
+
+// BenchmarkMillionActors opens and checks a store of a million owned actors,
+// reads in it, and reports what it takes on the disk for each: as claims in no
+// order, or in the order of the ids, left it, and once compacted.
+func BenchmarkMillionActors(b *testing.B) {
+	rising := make([]int, 1_000_000)
+	for i := range rising {
+		rising[i] = i
+	}
+	b.Run("claimed=in-no-order", func(b *testing.B) { manyActors(b, noOrder(len(rising))) })
+	b.Run("claimed=in-order", func(b *testing.B) { manyActors(b, rising) })
+}
+
+func manyActors(b *testing.B, order []int) {
+	b.Helper()
+	actors := len(order)
+	directory := b.TempDir()
+	e, err := disk.Open(directory, disk.Options{NoSync: true, Window: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	fill(b, e, order, 500)
+	size := func(b *testing.B) {
+		b.Helper()
+		s, err := e.Stats()
+		if err != nil || s.Rows != uint64(2*actors) {
+			b.Fatal(s, err)
+		}
+		b.ReportMetric(float64(s.FileBytes)/float64(actors), "file-B/actor")
+		b.ReportMetric(float64(s.FileBytes-s.FreeBytes)/float64(actors), "used-B/actor")
+	}
+	reopen := func(b *testing.B) {
+		b.Helper()
+		if err := e.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		e, err = disk.Open(directory, disk.Options{})
+		b.StopTimer()
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	open := func(b *testing.B) {
+		b.StopTimer()
+		for range b.N {
+			reopen(b)
+		}
+		size(b)
+	}
+	b.Run("open", open)
+	b.Run("check", func(b *testing.B) {
+		for b.Loop() {
+			if err := e.Check(context.Background()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("lookup", func(b *testing.B) {
+		r := rand.New(rand.NewPCG(1, 1))
+		for b.Loop() {
+			i := r.IntN(actors)
+			tx := e.Begin(context.Background())
+			if v, err := tx.Get(actorKey(i)); err != nil || v == nil {
+				b.Fatal(i, err)
+			}
+			tx.Cancel()
+		}
+	})
+	b.Run("compact", func(b *testing.B) {
+		for b.Loop() {
+			if err := e.Compact(context.Background()); err != nil {
+				b.Fatal(err)
+			}
+		}
+		size(b)
+	})
+	b.Run("open-compacted", open)
+	if err := e.Close(); err != nil {
+		b.Fatal(err)
 	}
 }

@@ -25,11 +25,12 @@ func age(ctx context.Context, w storetest.World, client int) error {
 	return nil
 }
 
-func conform(t *testing.T, o disk.Options) {
+func conform(t *testing.T, o disk.Options, histories int) {
 	t.Helper()
 	o.Window = window
 	storetest.Run(t, storetest.Harness{
-		Age: age,
+		Age:       age,
+		Histories: histories,
 		New: func(tb testing.TB, _ uint64) storetest.World {
 			e, err := disk.Open(tb.TempDir(), o)
 			if err != nil {
@@ -47,7 +48,7 @@ func conform(t *testing.T, o disk.Options) {
 }
 
 func TestConformance(t *testing.T) {
-	conform(t, disk.Options{NoSync: true})
+	conform(t, disk.Options{NoSync: true}, 0)
 }
 
 // TestConformanceWithSyncs is the same as it is in production, but for the
@@ -56,12 +57,12 @@ func TestConformanceWithSyncs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes a minute on a slow disk")
 	}
-	conform(t, disk.Options{})
+	conform(t, disk.Options{}, 5)
 }
 
 // TestConformanceWithSmallAnswers cuts ranges and batches short wherever it can.
 func TestConformanceWithSmallAnswers(t *testing.T) {
-	conform(t, disk.Options{NoSync: true, RangeRows: 2, BatchTxns: 2})
+	conform(t, disk.Options{NoSync: true, RangeRows: 2, BatchTxns: 2}, 0)
 }
 
 var _ store.Engine = (*disk.Engine)(nil)

@@ -101,8 +101,8 @@ func readSmall(name string) ([]byte, error) {
 
 // create makes the files of a new data directory; fill makes the data file. A
 // crash leaves a directory that is in the state unready.
-func create(directory string, unready state, fill func(name string) (header, error)) error {
-	if err := replace(filepath.Join(directory, formatName), encodeFormat(unready)); err != nil {
+func create(directory string, unready state, o Options, fill func(name string) (header, error)) error {
+	if err := replace(filepath.Join(directory, formatName), encodeFormat(unready), o); err != nil {
 		return err
 	}
 	name := filepath.Join(directory, dataName)
@@ -113,19 +113,20 @@ func create(directory string, unready state, fill func(name string) (header, err
 	if err != nil {
 		return err
 	}
-	if err := replace(filepath.Join(directory, markName), encodeMark(head.version)); err != nil {
+	if err := replace(filepath.Join(directory, markName), encodeMark(head.version), o); err != nil {
 		return err
 	}
-	if err := replace(filepath.Join(directory, formatName), encodeFormat(stateReady)); err != nil {
+	if err := replace(filepath.Join(directory, formatName), encodeFormat(stateReady), o); err != nil {
 		return err
 	}
-	return syncDirectory(filepath.Dir(directory))
+	return syncDirectory(filepath.Dir(directory), o)
 }
 
 // createData makes the data file of an empty store.
 func createData(name string, o Options) (header, error) {
-	o.NoSync = true // once at the end is enough
-	db, err := openBolt(name, o)
+	fast := o
+	fast.NoSync = true // once at the end is enough
+	db, err := openBolt(name, fast)
 	if err != nil {
 		return header{}, err
 	}
@@ -140,7 +141,7 @@ func createData(name string, o Options) (header, error) {
 				return err
 			}
 			return b.Put(headerKey, head.encode())
-		}), db.Sync(), db.Close())
+		}), syncBolt(db, o), db.Close())
 	})
 	if err != nil {
 		return header{}, fmt.Errorf("disk: creating %s: %w", name, err)
@@ -203,14 +204,14 @@ func verifyFile(alive func() error, name string) (header, error) {
 
 // replace puts a file with the content b in the place of name, durably and at
 // once.
-func replace(name string, b []byte) error {
+func replace(name string, b []byte, o Options) error {
 	err := func() error {
 		f, err := os.OpenFile(name+newSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 		if err != nil {
 			return err
 		}
 		_, err = f.Write(b)
-		if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		if err = errors.Join(err, syncFile(f, o), f.Close()); err != nil {
 			return err
 		}
 		return os.Rename(name+newSuffix, name)
@@ -218,7 +219,7 @@ func replace(name string, b []byte) error {
 	if err != nil {
 		return fmt.Errorf("disk: writing %s: %w", name, err)
 	}
-	return syncDirectory(filepath.Dir(name))
+	return syncDirectory(filepath.Dir(name), o)
 }
 
 // remove removes files, if there are any of these names.
@@ -231,10 +232,24 @@ func remove(names ...string) error {
 	return nil
 }
 
+func syncFile(f *os.File, o Options) error {
+	if o.NoSync {
+		return nil
+	}
+	return f.Sync()
+}
+
+func syncBolt(db *bbolt.DB, o Options) error {
+	if o.NoSync {
+		return nil
+	}
+	return db.Sync()
+}
+
 // syncDirectory makes the names in a directory durable. Windows does so by
 // itself, and cannot be asked to.
-func syncDirectory(name string) error {
-	if runtime.GOOS == "windows" {
+func syncDirectory(name string, o Options) error {
+	if o.NoSync || runtime.GOOS == "windows" {
 		return nil
 	}
 	d, err := os.Open(name)

@@ -170,7 +170,7 @@ func open(directory string, o Options) (*Engine, error) {
 	case stateRestoring:
 		err = fmt.Errorf("%w: a restore was cut off; restore it again", ErrCorrupt)
 	case stateEmpty, stateCreating:
-		err = create(directory, stateCreating, func(name string) (header, error) { return createData(name, o) })
+		err = create(directory, stateCreating, o, func(name string) (header, error) { return createData(name, o) })
 	default:
 	}
 	var f *file
@@ -235,7 +235,7 @@ func (e *Engine) Close() error {
 		<-e.stopped
 		e.maintenance.Lock()
 		defer e.maintenance.Unlock()
-		if err = errors.Join(err, e.file.close(), e.lock.Unlock()); err != nil {
+		if err = errors.Join(err, e.file.close(e.o), e.lock.Unlock()); err != nil {
 			e.closeErr = fmt.Errorf("disk: closing %s: %w", e.directory, err)
 		}
 	})

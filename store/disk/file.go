@@ -28,6 +28,8 @@ type file struct {
 	db    *bbolt.DB
 	stuck atomic.Bool // bbolt panicked in a write and may hold its locks for ever
 
+	filling filling // used by Commit alone
+
 	batches atomic.Uint64
 	commits atomic.Uint64
 }
@@ -38,10 +40,6 @@ var _ optimistic.Base = (*file)(nil)
 // not be mapped anew when it grows, which would have to wait for a backup that
 // is under way. Larger files are mapped anew.
 const addressSpace = 16 << 30
-
-// fillPercent is how full bbolt makes the pages that it splits. Rows come in any
-// order.
-const fillPercent = 0.5
 
 // openBolt opens a bbolt file that has been verified, or makes a new one.
 func openBolt(name string, o Options) (*bbolt.DB, error) {
@@ -172,7 +170,7 @@ func (f *file) Commit(last store.Version, changes []optimistic.Change) error {
 	head.version = last
 	returned := false
 	err := guarded(func() error {
-		err := f.db.Update(func(tx *bbolt.Tx) error { return put(tx, &head, changes) })
+		err := f.db.Update(func(tx *bbolt.Tx) error { return f.put(tx, &head, changes) })
 		returned = true
 		return err
 	})
@@ -194,12 +192,12 @@ func (f *file) Commit(last store.Version, changes []optimistic.Change) error {
 }
 
 // put writes changes and the header that follows from them.
-func put(tx *bbolt.Tx, head *header, changes []optimistic.Change) error {
+func (f *file) put(tx *bbolt.Tx, head *header, changes []optimistic.Change) error {
 	rows, headers := tx.Bucket(rowsBucket), tx.Bucket(headerBucket)
 	if rows == nil || headers == nil {
 		return fmt.Errorf("%w: the bucket %s or %s is gone", ErrCorrupt, rowsBucket, headerBucket)
 	}
-	rows.FillPercent = fillPercent
+	f.filling.begin()
 	var (
 		d      xxhash.Digest
 		rowKey []byte
@@ -213,6 +211,8 @@ func put(tx *bbolt.Tx, head *header, changes []optimistic.Change) error {
 		if ch.Old != nil {
 			head.rows--
 			head.sum -= rowHash(&d, key, ch.Old)
+		} else {
+			f.filling.insert(rows, rowKey)
 		}
 		var err error
 		if ch.New != nil {
@@ -228,16 +228,17 @@ func put(tx *bbolt.Tx, head *header, changes []optimistic.Change) error {
 			return fmt.Errorf("row %q: %w", clip(key), err)
 		}
 	}
+	rows.FillPercent = f.filling.percent()
 	return headers.Put(headerKey, head.encode())
 }
 
 // close closes the data file and the mark.
-func (f *file) close() error {
+func (f *file) close(o Options) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var err error
 	if !f.stuck.Load() { // else it would wait for ever; the file stays open until the process ends
 		err = guarded(f.db.Close)
 	}
-	return errors.Join(err, f.mark.Sync(), f.mark.Close())
+	return errors.Join(err, syncFile(f.mark, o), f.mark.Close())
 }

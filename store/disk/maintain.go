@@ -205,15 +205,15 @@ func (e *Engine) Compact(ctx context.Context) error {
 
 // copyTo makes a compact copy of the data file and verifies it.
 func (e *Engine) copyTo(ctx context.Context, name string) error {
-	o := e.o
-	o.NoSync = true // once at the end is enough
-	to, err := openBolt(name, o)
+	fast := e.o
+	fast.NoSync = true // once at the end is enough
+	to, err := openBolt(name, fast)
 	if err != nil {
 		return err
 	}
 	const piece = 16 << 20 // bytes of one transaction
 	err = guarded(func() error { return bbolt.Compact(to, e.file.db, piece) })
-	if err = errors.Join(err, to.Sync(), to.Close()); err != nil {
+	if err = errors.Join(err, syncBolt(to, e.o), to.Close()); err != nil {
 		return err
 	}
 	head, err := verifyFile(e.alive(ctx), name)
@@ -233,7 +233,7 @@ func (f *file) swap(name string, o Options) error {
 	if err := os.Rename(name+newSuffix, name); err != nil {
 		return err
 	}
-	if err := syncDirectory(filepath.Dir(name)); err != nil {
+	if err := syncDirectory(filepath.Dir(name), o); err != nil {
 		return err
 	}
 	db, err := openBolt(name, o)
@@ -267,7 +267,7 @@ func restore(directory string, r io.Reader) (err error) {
 	if found == stateReady {
 		return fmt.Errorf("%w: there is a store already", fs.ErrExist)
 	}
-	if err := create(directory, stateRestoring, func(name string) (header, error) {
+	if err := create(directory, stateRestoring, Options{}, func(name string) (header, error) {
 		if err := copyAll(name, r); err != nil {
 			return header{}, err
 		}
