@@ -293,6 +293,7 @@ func manyActors(b *testing.B, order []int) {
 		}
 	}
 	open := func(b *testing.B) {
+		b.Helper()
 		b.StopTimer()
 		for range b.N {
 			reopen(b)

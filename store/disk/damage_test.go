@@ -74,7 +74,7 @@ func writeSample(tb testing.TB, directory string, b []byte) {
 // verifyBytes verifies a data file in memory.
 func verifyBytes(b []byte) (header, error) {
 	r := bytes.NewReader(b)
-	m, _, err := readMeta(r)
+	m, err := readMeta(r)
 	if err != nil {
 		return header{}, err
 	}
@@ -133,7 +133,7 @@ func TestEveryFlippedByte(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, _, err := readMeta(bytes.NewReader(file))
+	m, err := readMeta(bytes.NewReader(file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func TestDamageThatBoltWouldFollow(t *testing.T) {
 	directory, _ := sample(t, 300)
 	file := readSample(t, directory)
 	pages := map[uint16][]int{} // by flags
-	m, _, err := readMeta(bytes.NewReader(file))
+	m, err := readMeta(bytes.NewReader(file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -378,7 +378,7 @@ func TestTornWrite(t *testing.T) {
 		t.Fatal("the file shrank")
 	}
 	newMeta := 0
-	if m, _, err := readMeta(bytes.NewReader(now)); err != nil {
+	if m, err := readMeta(bytes.NewReader(now)); err != nil {
 		t.Fatal(err)
 	} else if m.txid%2 == 1 {
 		newMeta = 1

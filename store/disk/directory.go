@@ -95,7 +95,7 @@ func readSmall(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // what was only read cannot be lost
 	return io.ReadAll(io.LimitReader(f, 1024))
 }
 
@@ -190,12 +190,12 @@ func verifyFile(alive func() error, name string) (header, error) {
 	if err != nil {
 		return header{}, fmt.Errorf("disk: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // what was only read cannot be lost
 	info, err := f.Stat()
 	if err != nil {
 		return header{}, fmt.Errorf("disk: %w", err)
 	}
-	m, _, err := readMeta(f)
+	m, err := readMeta(f)
 	if err != nil {
 		return header{}, err
 	}

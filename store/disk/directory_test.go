@@ -35,12 +35,7 @@ func contents(t *testing.T, directory string) map[string]string {
 	return all
 }
 
-func write(t *testing.T, name, text string) {
-	t.Helper()
-	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
+func write(name, text string) error { return os.WriteFile(name, []byte(text), 0o600) }
 
 // filled returns a closed data directory that holds a=1.
 func filled(t *testing.T) string {
@@ -64,59 +59,55 @@ const (
 func TestOpenRefuses(t *testing.T) {
 	for _, tc := range []struct {
 		name string
-		make func(t *testing.T, directory string) // of a data directory
+		make func(directory string) error // of a data directory
 		want error
 		text string // in the error
 	}{
-		{"a directory of another program", func(t *testing.T, d string) {
-			remove(t, d, formatFile, dataFile, markFile, lockFile)
-			write(t, filepath.Join(d, "PG_VERSION"), "16\n")
+		{"a directory of another program", func(d string) error {
+			return errors.Join(remove(d, formatFile, dataFile, markFile, lockFile), write(filepath.Join(d, "PG_VERSION"), "16\n"))
 		}, disk.ErrForeign, "PG_VERSION"},
-		{"a format file of another program", func(t *testing.T, d string) {
-			write(t, filepath.Join(d, formatFile), "16\n")
+		{"a format file of another program", func(d string) error {
+			return write(filepath.Join(d, formatFile), "16\n")
 		}, disk.ErrForeign, formatFile},
-		{"a bbolt file of another program", func(t *testing.T, d string) {
-			remove(t, d, dataFile)
-			otherBolt(t, filepath.Join(d, dataFile))
+		{"a bbolt file of another program", func(d string) error {
+			return errors.Join(remove(d, dataFile), otherBolt(filepath.Join(d, dataFile)))
 		}, disk.ErrForeign, "bucket"},
-		{"a data file of another program", func(t *testing.T, d string) {
-			write(t, filepath.Join(d, dataFile), "SQLite format 3\x00"+strings.Repeat("x", 50_000))
+		{"a data file of another program", func(d string) error {
+			return write(filepath.Join(d, dataFile), "SQLite format 3\x00"+strings.Repeat("x", 50_000))
 		}, disk.ErrForeign, "data file"},
-		{"a newer format", func(t *testing.T, d string) {
-			write(t, filepath.Join(d, formatFile), "kelpie data directory\nformat 2\nand more of it\n")
-			remove(t, d, dataFile, markFile)
+		{"a newer format", func(d string) error {
+			return errors.Join(write(filepath.Join(d, formatFile), "kelpie data directory\nformat 2\nand more of it\n"), remove(d, dataFile, markFile))
 		}, disk.ErrNewerFormat, "format 2"},
-		{"a newer header", func(t *testing.T, d string) {
-			setHeader(t, filepath.Join(d, dataFile), "kelpied\x00\x00\x00\x00\x07and more of it")
+		{"a newer header", func(d string) error {
+			return setHeader(filepath.Join(d, dataFile), "kelpied\x00\x00\x00\x00\x07and more of it")
 		}, disk.ErrNewerFormat, "format 7"},
-		{"a header of another program", func(t *testing.T, d string) {
-			setHeader(t, filepath.Join(d, dataFile), "something else")
+		{"a header of another program", func(d string) error {
+			return setHeader(filepath.Join(d, dataFile), "something else")
 		}, disk.ErrForeign, "header"},
-		{"no format in the format file", func(t *testing.T, d string) {
-			write(t, filepath.Join(d, formatFile), "kelpie data directory\n")
+		{"no format in the format file", func(d string) error {
+			return write(filepath.Join(d, formatFile), "kelpie data directory\n")
 		}, disk.ErrCorrupt, formatFile},
-		{"a format file that goes on", func(t *testing.T, d string) {
-			write(t, filepath.Join(d, formatFile), "kelpie data directory\nformat 1\nand more\n")
+		{"a format file that goes on", func(d string) error {
+			return write(filepath.Join(d, formatFile), "kelpie data directory\nformat 1\nand more\n")
 		}, disk.ErrCorrupt, "and more"},
-		{"a restore that was cut off", func(t *testing.T, d string) {
-			write(t, filepath.Join(d, formatFile), "kelpie data directory\nformat 1\nrestoring\n")
+		{"a restore that was cut off", func(d string) error {
+			return write(filepath.Join(d, formatFile), "kelpie data directory\nformat 1\nrestoring\n")
 		}, disk.ErrCorrupt, "restore"},
-		{"the format file is gone", func(t *testing.T, d string) { remove(t, d, formatFile) }, disk.ErrCorrupt, formatFile},
-		{"the data file is gone", func(t *testing.T, d string) { remove(t, d, dataFile) }, disk.ErrCorrupt, dataFile},
-		{"the data file is a directory", func(t *testing.T, d string) {
-			remove(t, d, dataFile)
-			if err := os.Mkdir(filepath.Join(d, dataFile), 0o700); err != nil {
-				t.Fatal(err)
-			}
+		{"the format file is gone", func(d string) error { return remove(d, formatFile) }, disk.ErrCorrupt, formatFile},
+		{"the data file is gone", func(d string) error { return remove(d, dataFile) }, disk.ErrCorrupt, dataFile},
+		{"the data file is a directory", func(d string) error {
+			return errors.Join(remove(d, dataFile), os.Mkdir(filepath.Join(d, dataFile), 0o700))
 		}, disk.ErrCorrupt, dataFile},
-		{"the mark is gone", func(t *testing.T, d string) { remove(t, d, markFile) }, disk.ErrCorrupt, markFile},
-		{"the mark is empty", func(t *testing.T, d string) { write(t, filepath.Join(d, markFile), "") }, disk.ErrCorrupt, markFile},
-		{"the data file is empty", func(t *testing.T, d string) { write(t, filepath.Join(d, dataFile), "") }, disk.ErrForeign, ""},
-		{"half of the data file", func(t *testing.T, d string) { truncate(t, d, 3*4096) }, disk.ErrCorrupt, "cut off"},
+		{"the mark is gone", func(d string) error { return remove(d, markFile) }, disk.ErrCorrupt, markFile},
+		{"the mark is empty", func(d string) error { return write(filepath.Join(d, markFile), "") }, disk.ErrCorrupt, markFile},
+		{"the data file is empty", func(d string) error { return write(filepath.Join(d, dataFile), "") }, disk.ErrForeign, ""},
+		{"half of the data file", func(d string) error { return truncate(d, 3*4096) }, disk.ErrCorrupt, "cut off"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			directory := filled(t)
-			tc.make(t, directory)
+			if err := tc.make(directory); err != nil {
+				t.Fatal(err)
+			}
 			before := contents(t, directory)
 			_, err := disk.Open(directory, disk.Options{})
 			if !errors.Is(err, tc.want) || !strings.Contains(fmt.Sprint(err), tc.text) || !strings.Contains(fmt.Sprint(err), directory) {
@@ -133,58 +124,45 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-func remove(t *testing.T, directory string, names ...string) {
-	t.Helper()
+func remove(directory string, names ...string) error {
+	var errs []error
 	for _, name := range names {
-		if err := os.Remove(filepath.Join(directory, name)); err != nil {
-			t.Fatal(err)
-		}
+		errs = append(errs, os.Remove(filepath.Join(directory, name)))
 	}
+	return errors.Join(errs...)
 }
 
-func truncate(t *testing.T, directory string, n int64) {
-	t.Helper()
-	if err := os.Truncate(filepath.Join(directory, dataFile), n); err != nil {
-		t.Fatal(err)
-	}
+func truncate(directory string, n int64) error {
+	return os.Truncate(filepath.Join(directory, dataFile), n)
 }
 
-func otherBolt(t *testing.T, name string) {
-	t.Helper()
+// changeBolt changes a bbolt file, without us.
+func changeBolt(name string, change func(tx *bbolt.Tx) error) error {
 	db, err := bbolt.Open(name, 0o600, &bbolt.Options{PageSize: 4096})
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Update(func(tx *bbolt.Tx) error {
-		_, err := tx.CreateBucket([]byte("other"))
 		return err
-	}); err != nil {
-		t.Fatal(err)
 	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
+	return errors.Join(db.Update(change), db.Close())
 }
 
-func setHeader(t *testing.T, name, value string) {
-	t.Helper()
-	db, err := bbolt.Open(name, 0o600, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Update(func(tx *bbolt.Tx) error {
+func otherBolt(name string) error {
+	return changeBolt(name, func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucket([]byte("other"))
+		return err
+	})
+}
+
+func setHeader(name, value string) error {
+	return changeBolt(name, func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte("kelpie")).Put([]byte("header"), []byte(value))
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
+	})
 }
 
 func TestDirectoryIsAFile(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "file")
-	write(t, name, "text")
+	if err := write(name, "text"); err != nil {
+		t.Fatal(err)
+	}
 	for call, open := range map[string]func() error{
 		"Open":    func() error { _, err := disk.Open(name, disk.Options{}); return err },
 		"Restore": func() error { return disk.Restore(name, strings.NewReader("")) },
@@ -214,7 +192,9 @@ func TestCreationCutOff(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			directory := t.TempDir()
 			for file, text := range files {
-				write(t, filepath.Join(directory, file), text)
+				if err := write(filepath.Join(directory, file), text); err != nil {
+					t.Fatal(err)
+				}
 			}
 			e := open(t, directory)
 			put(t, e, "a", "1")
@@ -235,12 +215,12 @@ func TestCreationCutOff(t *testing.T) {
 }
 
 // holdDirectory is a role: it opens a directory and waits for its input to end.
-func holdDirectory(args []string) error {
+func holdDirectory(args []string, out io.Writer) error {
 	e, err := disk.Open(args[0], disk.Options{})
 	if err != nil {
 		return err
 	}
-	fmt.Println("open")
+	fmt.Fprintln(out, "open")
 	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
 		return err
 	}
@@ -295,10 +275,10 @@ func TestDataFileLockedByAnotherProgram(t *testing.T) {
 }
 
 // openOnce is a role: it opens a directory and says what came of it.
-func openOnce(args []string) error {
+func openOnce(args []string, out io.Writer) error {
 	e, err := disk.Open(args[0], disk.Options{})
 	if errors.Is(err, fs.ErrPermission) {
-		fmt.Println("not permitted:", err)
+		fmt.Fprintln(out, "not permitted:", err)
 		return nil
 	}
 	if err != nil {

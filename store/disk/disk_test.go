@@ -332,7 +332,6 @@ func ExampleOpen() {
 		fmt.Println(err)
 		return
 	}
-	defer os.RemoveAll(directory)
 
 	for range 2 {
 		db, err := disk.Open(directory, disk.Options{})
@@ -352,6 +351,9 @@ func ExampleOpen() {
 		if err := db.Close(); err != nil {
 			fmt.Println(err)
 		}
+	}
+	if err := os.RemoveAll(directory); err != nil {
+		fmt.Println(err)
 	}
 	// Output:
 	// 1 <nil>

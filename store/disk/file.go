@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/kelpie-registry/kelpie/store"
 	"github.com/kelpie-registry/kelpie/store/optimistic"
@@ -39,7 +41,7 @@ var _ optimistic.Base = (*file)(nil)
 // addressSpace is how much of it an open file takes, in bytes, so that it need
 // not be mapped anew when it grows, which would have to wait for a backup that
 // is under way. Larger files are mapped anew.
-const addressSpace = 16 << 30
+const addressSpace int64 = 16 << 30
 
 // openBolt opens a bbolt file that has been verified, or makes a new one.
 func openBolt(name string, o Options) (*bbolt.DB, error) {
@@ -52,14 +54,14 @@ func openBolt(name string, o Options) (*bbolt.DB, error) {
 		OpenFile:     o.openFile,
 	}
 	if strconv.IntSize == 64 && runtime.GOOS != "windows" { // there the file would get that size
-		bo.InitialMmapSize = addressSpace
+		bo.InitialMmapSize = int(min(addressSpace, int64(math.MaxInt)))
 	}
 	var db *bbolt.DB
 	err := guarded(func() (err error) {
 		db, err = bbolt.Open(name, 0o600, bo)
 		return err
 	})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, berrors.ErrTimeout) {
 		return nil, fmt.Errorf("%w: another program has %s locked", ErrInUse, name)
 	}
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -23,7 +24,7 @@ const (
 
 // commitForEver is a role: it commits from several goroutines, and prints each
 // transaction once it is acknowledged. Now and then it compacts.
-func commitForEver(args []string) error {
+func commitForEver(args []string, out io.Writer) error {
 	e, err := disk.Open(args[0], disk.Options{Window: 100})
 	if err != nil {
 		return err
@@ -32,13 +33,13 @@ func commitForEver(args []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("open", s.Version)
+	fmt.Fprintln(out, "open", s.Version)
 	var wg sync.WaitGroup
 	errs := make([]error, killWriters+1)
 	for w := range killWriters {
 		wg.Go(func() {
 			for n := 0; errs[w] == nil; n++ {
-				errs[w] = commitOne(e, fmt.Sprintf("%s/%d/%d", args[1], w, n))
+				errs[w] = commitOne(e, out, fmt.Sprintf("%s/%d/%d", args[1], w, n))
 			}
 		})
 	}
@@ -53,7 +54,7 @@ func commitForEver(args []string) error {
 
 // commitOne writes a transaction of a few keys, which also counts in one key
 // that all share.
-func commitOne(e *disk.Engine, name string) error {
+func commitOne(e *disk.Engine, out io.Writer, name string) error {
 	tx := e.Begin(context.Background())
 	defer tx.Cancel()
 	for part := range killParts {
@@ -63,7 +64,7 @@ func commitOne(e *disk.Engine, name string) error {
 	if err := tx.Commit(); err != nil {
 		return err
 	}
-	_, err := os.Stdout.WriteString(fmt.Sprintf("acknowledged %s %d\n", name, tx.Committed()))
+	_, err := fmt.Fprintf(out, "acknowledged %s %d\n", name, tx.Committed())
 	return err
 }
 

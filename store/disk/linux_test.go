@@ -64,27 +64,29 @@ func asNobody(t *testing.T, c *exec.Cmd) *exec.Cmd {
 	if os.Getuid() != 0 {
 		return c
 	}
-	place, err := os.MkdirTemp("", "kelpie-disk-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(place) })
-	program := filepath.Join(place, "program")
-	if err := errors.Join(os.Chmod(place, 0o755), copyFile(c.Path, program), os.Chmod(program, 0o755)); err != nil {
+	program := filepath.Join(t.TempDir(), "program")
+	if err := errors.Join(copyFile(c.Path, program), os.Chmod(program, 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	c.Path = program
-	c.Dir = place
-	for d := c.Args[1]; d != filepath.Clean(os.TempDir()) && d != "/"; d = filepath.Dir(d) {
+	c.Dir = filepath.Dir(program)
+	reachable(t, c.Dir)
+	reachable(t, filepath.Dir(c.Args[1]))
+	const nobody = 65534
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	return c
+}
+
+// reachable lets others into a directory of the test.
+func reachable(t *testing.T, directory string) {
+	t.Helper()
+	for d := directory; d != filepath.Clean(os.TempDir()) && d != "/"; d = filepath.Dir(d) {
 		if info, err := os.Stat(d); err == nil && info.Mode().Perm()&0o055 == 0 {
 			if err := os.Chmod(d, info.Mode().Perm()|0o055); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	const nobody = 65534
-	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	return c
 }
 
 func copyFile(from, to string) error {
@@ -103,7 +105,7 @@ func copyFile(from, to string) error {
 
 // fillDisk is a role: it commits until the disk is full, prints what it
 // acknowledged, and then what became of the rest.
-func fillDisk(args []string) error {
+func fillDisk(args []string, out io.Writer) error {
 	if len(args) > 1 {
 		limit, err := strconv.ParseUint(args[1], 10, 64)
 		if err != nil {
@@ -125,12 +127,12 @@ func fillDisk(args []string) error {
 		}
 		err := tx.Commit()
 		if err == nil {
-			fmt.Println("acknowledged", i)
+			fmt.Fprintln(out, "acknowledged", i)
 			continue
 		}
 		later := e.Begin(context.Background())
 		_, lerr := later.Get([]byte("0/0"))
-		fmt.Println("failed", i, errors.Is(err, store.ErrCommitUnknown), errors.Is(err, disk.ErrFailed), errors.Is(lerr, disk.ErrFailed), err)
+		fmt.Fprintln(out, "failed", i, errors.Is(err, store.ErrCommitUnknown), errors.Is(err, disk.ErrFailed), errors.Is(lerr, disk.ErrFailed), err)
 		return e.Close()
 	}
 }

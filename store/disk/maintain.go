@@ -96,7 +96,7 @@ func (e *Engine) snapshot() (*snapshot, error) {
 	if s.file, err = os.Open(filepath.Join(e.directory, dataName)); err != nil {
 		return nil, fmt.Errorf("disk: %w", err)
 	}
-	if s.meta, _, err = readMeta(s.file); err == nil {
+	if s.meta, err = readMeta(s.file); err == nil {
 		err = guarded(func() (err error) {
 			s.tx, err = e.file.db.Begin(false)
 			return err

@@ -40,15 +40,14 @@ type meta struct {
 	txid     uint64
 }
 
-// readMeta returns the meta page that counts, and whether the other one is
-// valid too.
-func readMeta(r io.ReaderAt) (m meta, both bool, err error) {
+// readMeta returns the meta page that counts.
+func readMeta(r io.ReaderAt) (meta, error) {
 	var found []meta
 	magic := false
 	for id := range uint64(2) {
 		b := make([]byte, pageHeader+metaBytes)
 		if _, err := r.ReadAt(b, int64(id)*pageBytes); err != nil && err != io.EOF {
-			return meta{}, false, err
+			return meta{}, err
 		}
 		magic = magic || native.Uint32(b[pageHeader:]) == boltMagic
 		if m, ok := decodeMeta(b); ok {
@@ -57,15 +56,15 @@ func readMeta(r io.ReaderAt) (m meta, both bool, err error) {
 	}
 	switch {
 	case len(found) == 2 && found[0].txid > found[1].txid:
-		return found[0], true, nil
+		return found[0], nil
 	case len(found) == 2:
-		return found[1], true, nil
+		return found[1], nil
 	case len(found) == 1:
-		return found[0], false, nil
+		return found[0], nil
 	case magic:
-		return meta{}, false, fmt.Errorf("%w: neither of the data file's two meta pages is valid", ErrCorrupt)
+		return meta{}, fmt.Errorf("%w: neither of the data file's two meta pages is valid", ErrCorrupt)
 	default:
-		return meta{}, false, fmt.Errorf("%w: its data file is of another program", ErrForeign)
+		return meta{}, fmt.Errorf("%w: its data file is of another program", ErrForeign)
 	}
 }
 

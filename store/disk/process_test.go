@@ -15,7 +15,7 @@ const roleVariable = "KELPIE_DISK_TEST_ROLE"
 
 // roles are what a child can do; each gets its arguments and returns what goes
 // wrong.
-var roles = map[string]func(args []string) error{
+var roles = map[string]func(args []string, out io.Writer) error{
 	"hold":   holdDirectory,
 	"commit": commitForEver,
 	"open":   openOnce,
@@ -26,8 +26,8 @@ func TestMain(m *testing.M) {
 	if !ok {
 		os.Exit(m.Run())
 	}
-	if err := role(os.Args[1:]); err != nil {
-		fmt.Println("error:", err)
+	if err := role(os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stdout, "error:", err)
 		os.Exit(1)
 	}
 	os.Exit(0)

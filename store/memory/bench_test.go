@@ -3,6 +3,7 @@ package memory_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -120,4 +121,34 @@ func BenchmarkGetRange(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkMillionActors reports the memory of a million owned actors: for each
+// a record of 52 bytes under a key of 34, and an empty value in an index under a
+// key of 59, as a registry writes them, and the window.
+func BenchmarkMillionActors(b *testing.B) {
+	const actors = 1_000_000
+	record := make([]byte, 52)
+	for b.Loop() {
+		before := heap()
+		e := memory.New(memory.Options{})
+		for i := range actors {
+			tx := e.Begin(context.Background())
+			tx.Set(fmt.Appendf(nil, "default\x00aaccount/%016d\x00", i), record)
+			tx.Set(fmt.Appendf(nil, "default\x00onode-00000000001\x0012345678account/%016d\x00", i), nil)
+			if err := tx.Commit(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(heap()-before)/actors, "B/actor")
+		runtime.KeepAlive(e)
+	}
+}
+
+// heap returns the bytes of the heap that are in use.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
