@@ -18,13 +18,15 @@ func (t *Txn) Set(key, value []byte) {
 	}
 }
 
-// Clear implements [store.Tx].
+// Clear implements [store.Tx]. There is no key over the limit to clear.
 func (t *Txn) Clear(key []byte) {
 	if !t.mutate() {
 		return
 	}
 	defer t.busy.Unlock()
-	t.writes.remove(t.arena.copy(key, 0))
+	if len(key) <= store.MaxKeyBytes {
+		t.writes.remove(t.arena.copy(key, 0))
+	}
 }
 
 // ClearRange implements [store.Tx].
@@ -34,7 +36,7 @@ func (t *Txn) ClearRange(begin, end []byte) {
 	}
 	defer t.busy.Unlock()
 	if t.upright("ClearRange", begin, end) {
-		t.writes.removeRange(t.arena.span(begin, end))
+		t.writes.removeRange(t.arena.span(shortened(begin), shortened(end)))
 	}
 }
 
@@ -101,6 +103,12 @@ func (t *Txn) fits(key, value []byte) bool {
 		return false
 	}
 	return true
+}
+
+// shortened returns a bound below which, and from which on, there are the same
+// keys: none is between it and the given one, because it would be over the limit.
+func shortened(bound []byte) []byte {
+	return bound[:min(len(bound), store.MaxKeyBytes+1)]
 }
 
 // upright reports whether begin <= end, and breaks the transaction when not.
