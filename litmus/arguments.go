@@ -27,7 +27,7 @@ var themes = []theme{
 	{WatchKey: 12, Fired: 14, CancelWatch: 2, Set: 12, Clear: 4},
 	{GetKey: 14, GetSelected: 10, Set: 6, Clear: 4, GetRange: 4},
 	{ReadConflict: 10, WriteConflict: 10, HideWrite: 6, Conflicts: 10, Set: 6},
-	{Cancel: 4, Commit: 6, Reset: 6, OnError: 8, Committed: 4, ApproximateSize: 4},
+	{Cancel: 8, Commit: 6, Reset: 6, OnError: 12, Committed: 4, ApproximateSize: 4},
 	{SetReadVersion: 10, ReadVersion: 6, ApproximateSize: 4},
 }
 
@@ -187,7 +187,7 @@ func (g *generator) fillWrite(s *Step, d *draft) bool {
 		s.Value = "pre"[:s.N] + strings.Repeat("-", store.StampBytes) + "suf"[:g.IntN(4)]
 	case AtomicOp:
 		s.Op = Atomics()[g.IntN(len(Atomics()))]
-		s.Value = g.operand()
+		s.Value = choose(g, g.operand(), g.operand(), g.value())
 		return s.Key != g.stamped
 	case SetStampedKey:
 		head := choose(g, "s/", "p/", "ab")
@@ -252,11 +252,11 @@ func (g *generator) limits() {
 	g.emit(Step{Kind: Set, Key: "a", Value: "1"})
 	g.emit(Step{Kind: Commit})
 	scripts := [][]Step{g.longKey(0), g.longKey(1), g.longValue(0), g.longValue(1), g.longKeyRead()}
-	if g.oneIn(4) {
+	if g.oneIn(2) {
 		scripts = append(scripts, g.fullTransaction())
 	}
 	g.Shuffle(len(scripts), func(i, j int) { scripts[i], scripts[j] = scripts[j], scripts[i] })
-	for _, script := range scripts[:2] {
+	for _, script := range scripts[:3] {
 		g.emit(Step{Kind: Begin})
 		g.steps = append(g.steps, script...)
 		g.emit(Step{Kind: Begin})

@@ -196,8 +196,13 @@ func (g *generator) draw(client int, k Kind) {
 	d.calls++
 	d.note(&s)
 	d.aged = d.aged || g.past && k == SetReadVersion
-	if k == WatchKey {
+	switch {
+	case k == WatchKey:
 		g.watches++
+	case k == Commit && g.oneIn(8):
+		g.draw(client, Committed)
+	case k == Commit && g.Level == Client && g.oneIn(8):
+		g.draw(client, Versionstamp)
 	}
 }
 

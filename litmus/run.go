@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -141,6 +142,8 @@ func (d *driver) settle(s *Step, a *Answer) {
 		d.watches = append(d.watches, w)
 	case Commit:
 		switch {
+		case a.Err != nil && d.p.Level == Client && !slices.Contains(refusals, d.s.ErrorName(a.Err)):
+			d.endWatches(s.Client, watchUnknown)
 		case a.Err != nil:
 			d.endWatches(s.Client, watchFailed)
 		default:
@@ -148,14 +151,21 @@ func (d *driver) settle(s *Step, a *Answer) {
 			d.endWatches(s.Client, watchSet)
 		}
 		c.touched = nil
-	case Cancel, Reset, OnError:
+	case Cancel, Reset:
 		d.endWatches(s.Client, watchFailed)
+		c.touched, c.set = nil, false
+	case OnError:
+		d.endWatches(s.Client, watchUnknown)
 		c.touched, c.set = nil, false
 	case SetReadVersion:
 		c.set = true
 	default:
 	}
 }
+
+// refusals are the errors of a commit that FoundationDB's servers refused. With
+// which error a watch ends when the client itself refuses, nobody has recorded.
+var refusals = []string{"1007", "1020"}
 
 // result prints an answer.
 func (d *driver) result(s *Step, a *Answer) string {

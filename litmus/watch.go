@@ -15,7 +15,7 @@ const (
 	watchPending                   // its transaction is open
 	watchSet                       // its transaction has committed
 	watchFailed                    // its transaction has not, and never will
-	watchUnknown                   // canceled when it may have fired, or not
+	watchUnknown                   // nothing is known of how it ends
 	watchOver                      // canceled when it had not
 )
 

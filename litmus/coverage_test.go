@@ -1,0 +1,198 @@
+package litmus_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/kelpie-registry/kelpie/litmus"
+	"github.com/kelpie-registry/kelpie/litmus/onsimfdb"
+)
+
+// covered are the programs that have to show everything.
+const covered = 6000
+
+// shown runs programs on the simulated FoundationDB and gathers what they show.
+func shown(t *testing.T, g litmus.Generation, n uint64) *situations {
+	t.Helper()
+	s := &situations{counts: map[string]int{}}
+	simulated := onsimfdb.New(onsimfdb.Options{})
+	defer simulated.Close()
+	for seed := range n {
+		p := litmus.Generate(g, seed)
+		lines, err := simulated.Run(p, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.program(p, lines)
+	}
+	return s
+}
+
+// must are situations that the programs of a level have to bring about, each at
+// least so often as least says.
+var must = map[litmus.Level][]string{
+	litmus.Port: {
+		"get -> nil", "get -> empty", "get -> bytes", "get -> stamped", "get -> error unreadable", "get -> error used", "get -> error invalid",
+		"snapshot get -> nil", "snapshot get -> bytes", "get-all -> values", "snapshot get-all -> values",
+		"get sees own write -> bytes", "get sees own write -> nil", "range over own writes", "range over own atomics",
+		"range -> rows", "range -> no rows", "range limit -> rows more", "range limit -> rows", "range reverse -> rows", "range reverse limit -> rows more",
+		"snapshot range limit -> rows more", "range -> error invalid", "range -> error unreadable",
+		"refused for a get", "refused for a get of nothing", "refused for a get of several", "refused for a range",
+		"refused for a limited range", "refused for a limited reverse range", "refused for an explicit conflict",
+		"not refused for a limited reverse range", "not refused for a snapshot", "not refused for own writes",
+		"not refused for a watch", "not refused, had read nothing", "read-only, not refused",
+		"commit -> ok", "commit -> ok version", "commit -> error invalid", "commit -> error too large", "commit -> error unreadable", "commit -> error used",
+		"committed -> none", "committed -> version", "read-version -> version", "cancel -> ok",
+		"fired -> fired", "fired -> quiet", "fired -> error conflict", "fired -> error used", "fired -> ended",
+	},
+	litmus.Client: {
+		"get -> nil", "get -> empty", "get -> bytes", "get -> stamped", "get -> error 1025", "get -> error 1036", "get -> error 2004", "get -> error 2017",
+		"get sees own write -> bytes", "get sees own write -> nil", "range over own writes", "range over own atomics",
+		"range limit -> rows more", "range reverse limit -> rows more", "range -> error 2004", "range -> error 1036",
+		"get-key up -> bytes", "get-key up -> the end", "get-key down -> bytes", "get-key down -> empty", "get-key up -> error 2004",
+		"selected range -> rows", "selected range reverse -> rows", "selected range limit -> rows more", "selector over own writes",
+		"refused for a get", "refused for a range", "refused for a limited range", "refused for selectors", "refused for a watch",
+		"refused for an explicit conflict", "not refused for a snapshot", "not refused for own writes", "not refused for selectors",
+		"conflict-ranges -> ranges", "a hidden write",
+		"append-if-fits on an empty value", "append-if-fits on a shorter value", "atomic-add on a longer value", "atomic-add on a shorter value",
+		"atomic-add on a value as long", "bit-and on an empty value", "bit-and on a longer value", "bit-or on a shorter value", "bit-xor on a value as long",
+		"byte-max on an empty value", "byte-min on a longer value", "max on a shorter value", "min on an empty value", "compare-and-clear on its operand",
+		"compare-and-clear on something else",
+		"commit -> error 1020", "commit -> error 1025", "commit -> error 1036", "commit -> error 2000", "commit -> error 2004",
+		"commit -> error 2005", "commit -> error 2010", "commit -> error 2011", "commit -> error 2017", "commit -> error 2018",
+		"commit -> error 2101", "commit -> error 2102", "commit -> error 2103", "commit -> error 1007",
+		"committed -> none", "committed -> version", "versionstamp -> stamped", "versionstamp -> error 2020", "versionstamp -> error 2021",
+		"approximate-size -> ", "set-read-version first commit -> ok", "set-read-version last commit -> ok",
+		"on-error 1020 -> ok", "on-error 1020 -> error 1025", "on-error 2000 -> error 2000", "reset -> ok",
+		"fired -> fired", "fired -> quiet", "fired -> error 1020", "fired -> error 1025", "fired -> error 1101",
+	},
+}
+
+// slowMust are those of slow programs.
+var slowMust = map[litmus.Level][]string{
+	litmus.Port: {
+		"get -> error too old", "range -> error too old", "snapshot get -> error too old", "fired -> error too old",
+		"commit of an old one -> error too old", "commit of an old one -> ok", "commit of an old one -> ok version",
+	},
+	litmus.Client: {
+		"get -> error 1007", "get -> error 1009", "range -> error 1007", "get-key up -> error 1007", "selected range -> error 1007", "watch -> error 1007",
+		"commit of an old one -> error 1007", "commit of an old one -> ok", "commit of an old one -> ok version", "fired -> error 1007",
+	},
+}
+
+// least is how often each of them has to come about.
+const least = 5
+
+func TestProgramsShowEverything(t *testing.T) {
+	for _, level := range []litmus.Level{litmus.Port, litmus.Client} {
+		for _, slow := range []bool{false, true} {
+			want := must[level]
+			if slow {
+				want = slowMust[level]
+			}
+			s := shown(t, litmus.Generation{Level: level, Slow: slow}, covered)
+			for _, name := range want {
+				if s.counts[name] < least {
+					t.Errorf("%s, slow %v: %q came about %d times in %d programs, want %d", level, slow, name, s.counts[name], covered, least)
+				}
+			}
+			if slow {
+				continue
+			}
+			// Clients must meet, and must not always lose.
+			if s.contended < covered/4 || s.refused*100 < s.contended*30 || s.refused*100 > s.contended*90 {
+				t.Errorf("%s: of %d contended commits %d were refused", level, s.contended, s.refused)
+			}
+		}
+	}
+}
+
+// byOneDriver maps the rows of docs/simfdb.md to situations that show them, or
+// to the reason why no program can.
+var byOneDriver = map[string]string{
+	"versions advance by about a million a second of true time":                                                    "no: how fast versions advance is not determined",
+	"an idle cluster's read version moves in steps of about two seconds":                                           "no: how fast versions advance is not determined",
+	"the next read version is that of the commit before it, for every client":                                      "read-version -> version",
+	"concurrent commits share a version, never a stamp":                                                            "no: one driver waits for each commit",
+	"sequential commits have versions of their own":                                                                "commit -> ok version",
+	"of two conflicting commits in one batch one wins":                                                             "no: one driver waits for each commit",
+	"read-only commits need no server and have version -1":                                                         "committed -> none",
+	"a read version given to a reader is used for no later commit":                                                 "commit -> ok version",
+	"1007: reads and commits more than five seconds of versions old":                                               "get -> error 1007; commit of an old one -> error 1007",
+	"1009: a read above the cluster's version, after a second":                                                     "get -> error 1009",
+	"set read version; 2010, 2011":                                                                                 "set-read-version last commit -> ok; commit -> error 2010; commit -> error 2011",
+	"read-your-writes for sets, clears, cleared ranges and atomic operations, in gets and ranges":                  "get sees own write -> nil; range over own writes; range over own atomics",
+	"repeatable reads; what was read once needs no server again, also when too old":                                "commit of an old one -> ok",
+	"snapshot reads, which see own writes":                                                                         "not refused for a snapshot; not refused for own writes",
+	"ranges: limit, reverse, *more* also at exactly the limit, answers of 80,000 bytes with 24 bytes for each row": "range limit -> rows more; range reverse limit -> rows more",
+	"key selectors with offsets, over own writes, in ranges":                                                       "get-key down -> empty; selector over own writes; selected range reverse -> rows",
+	"the data at each version of the window":                                                                       "set-read-version first commit -> ok",
+	"1020, and the read and write conflict ranges of each kind of read and write":                                  "conflict-ranges -> ranges; commit -> error 1020; refused for selectors",
+	"explicit conflict ranges; own writes are left out of read conflicts; the next write hidden":                   "refused for an explicit conflict; not refused for own writes; a hidden write",
+	"the window of five seconds, to the version":                                                                   "no: a program waits for far more than five seconds, or not at all",
+	"transactions are strictly serializable":                                                                       "refused for a get; refused for a range",
+	"all ten atomic operations, with missing, empty, shorter and longer values":                                    "byte-max on an empty value; atomic-add on a longer value; compare-and-clear on its operand",
+	"versionstamped values and keys; 1036 for reads of them before the commit":                                     "get -> stamped; get -> error 1036",
+	"the stamp of a transaction; 2020, 2021":                                                                       "versionstamp -> stamped; versionstamp -> error 2020; versionstamp -> error 2021",
+	"limits: 2101, 2102, 2103, to the byte; approximate size":                                                      "commit -> error 2101; commit -> error 2102; commit -> error 2103; approximate-size -> ",
+	"2000, 2004, 2005, 2018 for calls that make no sense":                                                          "commit -> error 2000; commit -> error 2004; commit -> error 2005; commit -> error 2018",
+	"1025 after a cancel, 2017 after a commit":                                                                     "get -> error 1025; get -> error 2017",
+	"error numbers stand for the sentinels of package `store`":                                                     "no: it compares the two levels",
+	"compare with the value at the call, own writes included; set at the commit; fire once":                        "fired -> fired; fired -> quiet",
+	"wait for the version of their transaction":                                                                    "no: nothing of a watch is determined before its transaction has ended",
+	"end with 1025, 1020, 1101":                                                                                    "fired -> error 1025; fired -> error 1020; fired -> error 1101",
+	"outlive the storage server, because the client sets them again; fire on a change only":                        "no: a program has no faults",
+	"1021, applied and not applied; never applied later":                                                           "no: a program has no faults",
+	"a cancel or an ended context with a commit in flight, which is applied all the same, or later":                "no: one driver waits for each commit",
+	"recovery: the version jumps by 100 million, older transactions get 1007, their reads go on":                   "no: a program has no faults",
+	"acknowledged commits survive every crash; others are wholly there or wholly not":                              "no: a program has no faults",
+	"servers of an ended generation, or that lost their memory, are not trusted":                                   "no: a program has no faults",
+	"a client outlives an outage: it repeats reads and finds the new generation":                                   "no: a program has no faults",
+	"1042 when the proxy is full":                                                                                  "no: one driver waits for each commit",
+	"1213, 1051, 1037, 1009, 1042, 1020 and lost connections at a rate":                                            "no: a program has no faults",
+}
+
+// TestEveryModeledRowIsShown holds the programs to the table of what the
+// simulated FoundationDB models: what one driver can determine, programs show.
+func TestEveryModeledRowIsShown(t *testing.T) {
+	text, err := os.ReadFile("../docs/simfdb.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "\n## Modeled\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	listed := map[string]bool{}
+	for _, names := range []map[litmus.Level][]string{must, slowMust} {
+		for _, name := range names[litmus.Client] {
+			listed[name] = true
+		}
+		for _, name := range names[litmus.Port] {
+			listed[name] = true
+		}
+	}
+	rows := 0
+	for line := range strings.SplitSeq(table, "\n") {
+		cells := strings.Split(line, " | ")
+		row := strings.TrimPrefix(cells[0], "| ")
+		if !strings.HasPrefix(line, "| ") || row == "behaviour" || strings.HasPrefix(row, "---") || strings.HasPrefix(row, "**") {
+			continue
+		}
+		rows++
+		by, there := byOneDriver[row]
+		if !there {
+			t.Errorf("no situation shows the row %q, and no reason says why", row)
+		}
+		if strings.HasPrefix(by, "no: ") {
+			continue
+		}
+		for name := range strings.SplitSeq(by, "; ") {
+			if there && !listed[name] {
+				t.Errorf("the row %q is to be shown by %q, which no test demands", row, name)
+			}
+		}
+	}
+	if rows < 30 {
+		t.Errorf("%d rows: the test is not looking", rows)
+	}
+}
