@@ -12,7 +12,7 @@ import (
 )
 
 func memoryStore() litmus.Store {
-	return onport.New(onport.Options{Open: func() (store.Engine, error) { return memory.New(memory.Options{Window: 64}), nil }, Window: 64})
+	return onport.New(onport.Options{Open: func() (store.Engine, error) { return memory.New(memory.Options{Window: testWindow}), nil }, Window: testWindow})
 }
 
 func TestMemoryAndSimfdbAgree(t *testing.T) {
@@ -35,3 +35,6 @@ func TestMemoryAndSimfdbAgree(t *testing.T) {
 		}
 	}
 }
+
+// testWindow is the window of the memory engines, in commits.
+const testWindow = 64

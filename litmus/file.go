@@ -2,6 +2,7 @@ package litmus
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -70,7 +71,11 @@ type Reader struct {
 func NewReader(r io.Reader) (*Reader, error) {
 	f := &Reader{lines: bufio.NewScanner(r)}
 	f.lines.Buffer(make([]byte, 0, 1<<16), maxLine)
+	f.lines.Split(wholeLines)
 	line, err := f.line()
+	if errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%w: it is empty", ErrFormat)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -79,6 +84,22 @@ func NewReader(r io.Reader) (*Reader, error) {
 	}
 	f.seed = f.Header.From
 	return f, nil
+}
+
+var errNoLineEnd = fmt.Errorf("%w: it ends in the middle of a line", ErrFormat)
+
+// wholeLines splits at line ends. Unlike bufio.ScanLines it takes nothing for
+// one that a [Writer] does not write.
+func wholeLines(data []byte, atEOF bool) (advance int, token []byte, err error) {
+	i := bytes.IndexByte(data, '\n')
+	switch {
+	case i >= 0:
+		return i + 1, data[:i], nil
+	case atEOF && len(data) > 0:
+		return 0, nil, errNoLineEnd
+	default:
+		return 0, nil, nil
+	}
 }
 
 // line returns the next line, or io.EOF.

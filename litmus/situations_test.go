@@ -12,8 +12,8 @@ import (
 // steps to come about ("refused for a range").
 type situations struct {
 	counts    map[string]int
-	contended int // commits of what was read and written while others wrote it
-	refused   int // of them
+	contended int               // commits of what was read and written while others wrote it
+	refused   int               // of them
 	known     map[string]string // values that plain sets have left, of the present program
 }
 

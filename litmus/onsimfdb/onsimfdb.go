@@ -32,6 +32,8 @@ func New(o Options) litmus.Store { return &worlds{o: o, arena: sim.NewArena()} }
 type worlds struct {
 	o     Options
 	arena *sim.Arena
+	// spoil, in tests, puts a wrong client in place of a right one.
+	spoil func(litmus.Session) litmus.Session
 }
 
 // Close implements litmus.Store.
@@ -58,7 +60,7 @@ func (w *worlds) Run(p *litmus.Program, out []byte) ([]byte, error) {
 	var err error
 	world.Process("litmus", sim.ProcessOptions{}).Start(func(ctx context.Context, h *sim.Host) {
 		if err = h.Sleep(ctx, warmUp); err == nil {
-			out, err = litmus.Run(p, newSession(p, h, cluster), out)
+			out, err = litmus.Run(p, w.session(p, h, cluster), out)
 		}
 		done = true
 		world.Stop()
@@ -72,7 +74,7 @@ func (w *worlds) Run(p *litmus.Program, out []byte) ([]byte, error) {
 	return out, err
 }
 
-func newSession(p *litmus.Program, h *sim.Host, cluster *simfdb.Cluster) litmus.Session {
+func (w *worlds) session(p *litmus.Program, h *sim.Host, cluster *simfdb.Cluster) litmus.Session {
 	s := &session{h: h, prefix: litmus.NewPrefix(p.Seed)}
 	for i := range s.clients {
 		s.clients[i] = cluster.Client(h)
@@ -84,10 +86,14 @@ func newSession(p *litmus.Program, h *sim.Host, cluster *simfdb.Cluster) litmus.
 		Quiet:    quiet,
 		Old:      s.age,
 	}
-	if p.Level == litmus.Port {
+	switch {
+	case p.Level == litmus.Port:
 		return &s.Session
+	case w.spoil != nil:
+		return w.spoil(s)
+	default:
+		return s
 	}
-	return s
 }
 
 // session is a cluster as a program of the level Client meets it.
