@@ -12,7 +12,7 @@ import (
 )
 
 func memoryStore() litmus.Store {
-	return onport.New(onport.Options{Open: func() (store.Engine, error) { return memory.New(memory.Options{Window: testWindow}), nil }, Window: testWindow})
+	return onport.New(onport.Options{Open: func() (store.Engine, error) { return memory.New(memory.Options{Window: testWindow}), nil }, Age: onport.AgeByCommits(testWindow)})
 }
 
 func TestMemoryAndSimfdbAgree(t *testing.T) {

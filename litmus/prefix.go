@@ -46,7 +46,7 @@ func (p Prefix) Shift(key string, at int64) int {
 func (p Prefix) Strip(key string) string {
 	switch {
 	case strings.HasPrefix(key, string(p)):
-		return key[len(p):]
+		return min(key[len(p):], firstSystemKey)
 	case key < string(p):
 		return ""
 	default:
@@ -54,9 +54,36 @@ func (p Prefix) Strip(key string) string {
 	}
 }
 
-// StripRows takes the prefix off the rows of a range.
-func (p Prefix) StripRows(rows []store.KeyValue) {
-	for i := range rows {
-		rows[i].Key = []byte(p.Strip(string(rows[i].Key)))
+// guardsEach is how many guards there are on each side: more than any selector
+// goes beyond the last key.
+const guardsEach = 5
+
+// Guards returns keys in front of the program's keys and behind them. A store
+// has to hold them, so that selectors that run off the ends find the same in an
+// empty cluster and among other programs.
+func (p Prefix) Guards() [][]byte {
+	front := string(p[:len(p)-1]) + "." // the byte before "/"
+	var keys [][]byte
+	for i := range guardsEach {
+		keys = append(keys, fmt.Appendf(nil, "%s%d", front, i), fmt.Appendf(nil, "%s\xff%d", p, i))
 	}
+	return keys
+}
+
+// Space returns the range of all keys of the program and its guards.
+func (p Prefix) Space() Span {
+	return Span{string(p[:len(p)-1]) + ".", string(p[:len(p)-1]) + "0"} // the bytes around "/"
+}
+
+// Rows returns the program's rows of those that a range read found, without the
+// prefix.
+func (p Prefix) Rows(rows []store.KeyValue) []store.KeyValue {
+	own := rows[:0]
+	for _, kv := range rows {
+		key := string(kv.Key)
+		if strings.HasPrefix(key, string(p)) && key < string(p)+firstSystemKey {
+			own = append(own, store.KeyValue{Key: kv.Key[len(p):], Value: kv.Value})
+		}
+	}
+	return own
 }

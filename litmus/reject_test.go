@@ -422,14 +422,7 @@ func linesOf(t *testing.T, p *litmus.Program, e store.Engine) []byte {
 	t.Helper()
 	s := &onport.Session{
 		Connect: func(int) store.Engine { return e }, Clock: clock.System(),
-		Old: func() error {
-			for range testWindow + 1 {
-				if err := onport.AgeOnce(e); err != nil {
-					return err
-				}
-			}
-			return nil
-		},
+		Old: func() error { return onport.AgeByCommits(testWindow)(e) },
 	}
 	lines, err := litmus.Run(p, s, nil)
 	if err != nil {

@@ -24,8 +24,7 @@ type Session struct {
 	// Quiet is how long a watch that must not fire is looked at; 0: only whether
 	// it has.
 	Quiet time.Duration
-	// Old makes every read version taken so far too old. It leaves the engine as
-	// empty or full as it was.
+	// Old makes every read version taken so far too old.
 	Old func() error
 }
 

@@ -18,9 +18,9 @@ type Options struct {
 	// Keep says that one engine serves all programs and is emptied after each,
 	// because to open one takes long. Otherwise each program has a fresh one.
 	Keep bool
-	// Window is how many commits make a transaction too old that has a read
-	// version from before them; 0: none do, and Age fails.
-	Window int
+	// Age makes every read version taken so far too old, such as [AgeByCommits]
+	// and [AgeByTime]; nil: nothing does, and slow programs fail.
+	Age func(store.Engine) error
 	// Clock measures Patience and Quiet. Default: clock.System.
 	Clock clock.Clock
 	// Patience and Quiet are those of [Session]. Default: 10 s and 0.
@@ -75,42 +75,23 @@ func (e *engines) Run(p *litmus.Program, out []byte) (_ []byte, err error) {
 	return out, errors.Join(err, empty(engine))
 }
 
-// farEnd is behind every key of a program.
-var farEnd = []byte{0xff, 0xff, 0xff, 0xff}
+// end is behind every key of a program.
+var end = []byte{0xff}
 
 // empty removes everything from the engine.
 func empty(engine store.Engine) error {
 	tx := engine.Begin(context.Background())
 	defer tx.Cancel()
-	tx.ClearRange(nil, farEnd)
+	tx.ClearRange(nil, end)
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("onport: emptying the engine: %w", err)
 	}
 	return nil
 }
 
-// age commits until the window has moved on.
 func (e *engines) age(engine store.Engine) error {
-	if e.o.Window <= 0 {
+	if e.o.Age == nil {
 		return errors.New("onport: this store's transactions do not grow too old")
 	}
-	for range e.o.Window + 1 {
-		if err := AgeOnce(engine); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// AgeOnce makes a commit that moves the version on and leaves nothing.
-func AgeOnce(engine store.Engine) error {
-	tx := engine.Begin(context.Background())
-	defer tx.Cancel()
-	key := []byte("\xfe\xff/age") // no program has it
-	tx.Set(key, nil)
-	tx.Clear(key)
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("onport: age: %w", err)
-	}
-	return nil
+	return e.o.Age(engine)
 }

@@ -48,6 +48,7 @@ const (
 	lifetime = time.Hour        // no program takes as long
 	patience = 10 * time.Second
 	quiet    = 100 * time.Millisecond
+	window   = 7500 * time.Millisecond // and more: that of the cluster is five seconds
 )
 
 // Run implements litmus.Store.
@@ -60,7 +61,7 @@ func (w *worlds) Run(p *litmus.Program, out []byte) ([]byte, error) {
 	var err error
 	world.Process("litmus", sim.ProcessOptions{}).Start(func(ctx context.Context, h *sim.Host) {
 		if err = h.Sleep(ctx, warmUp); err == nil {
-			out, err = litmus.Run(p, w.session(p, h, cluster), out)
+			out, err = w.take(p, h, cluster, out)
 		}
 		done = true
 		world.Stop()
@@ -74,7 +75,8 @@ func (w *worlds) Run(p *litmus.Program, out []byte) ([]byte, error) {
 	return out, err
 }
 
-func (w *worlds) session(p *litmus.Program, h *sim.Host, cluster *simfdb.Cluster) litmus.Session {
+// take takes a program through a cluster, in a task of h.
+func (w *worlds) take(p *litmus.Program, h *sim.Host, cluster *simfdb.Cluster, out []byte) ([]byte, error) {
 	s := &session{h: h, prefix: litmus.NewPrefix(p.Seed)}
 	for i := range s.clients {
 		s.clients[i] = cluster.Client(h)
@@ -84,16 +86,27 @@ func (w *worlds) session(p *litmus.Program, h *sim.Host, cluster *simfdb.Cluster
 		Clock:    h,
 		Patience: patience,
 		Quiet:    quiet,
-		Old:      s.age,
+		Old:      func() error { return onport.AgeByTime(h, window)(s.clients[0]) },
 	}
-	switch {
-	case p.Level == litmus.Port:
-		return &s.Session
-	case w.spoil != nil:
-		return w.spoil(s)
-	default:
-		return s
+	if p.Level == litmus.Port {
+		return litmus.Run(p, &s.Session, out)
 	}
+	if err := s.guard(); err != nil {
+		return out, err
+	}
+	if w.spoil != nil {
+		return litmus.Run(p, w.spoil(s), out)
+	}
+	return litmus.Run(p, s, out)
+}
+
+// guard puts the guards around the program's keys.
+func (s *session) guard() error {
+	tx := s.clients[0].Transaction(s.h.Context())
+	for _, key := range s.prefix.Guards() {
+		tx.Set(key, nil)
+	}
+	return tx.Commit()
 }
 
 // session is a cluster as a program of the level Client meets it.
@@ -117,18 +130,4 @@ func (s *session) ErrorName(err error) string {
 		return fmt.Sprint(e.Code)
 	}
 	return "unknown: " + err.Error()
-}
-
-// age lets the window pass, with commits, because an idle cluster's versions
-// stand still.
-func (s *session) age() error {
-	for range 15 {
-		if err := s.h.Sleep(s.h.Context(), 500*time.Millisecond); err != nil {
-			return err
-		}
-		if err := onport.AgeOnce(s.clients[0]); err != nil {
-			return err
-		}
-	}
-	return nil
 }

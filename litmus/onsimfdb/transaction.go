@@ -83,7 +83,7 @@ func (t *transaction) read(s *litmus.Step) litmus.Answer {
 		v, a.Err = t.tx.ReadVersion()
 		a.Version = int64(v)
 	}
-	t.prefix.StripRows(a.Rows)
+	a.Rows = t.prefix.Rows(a.Rows)
 	return a
 }
 
