@@ -176,6 +176,8 @@ func (f *conforming) run(ctx context.Context, o conform.Options, d *conformDocum
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, conform.ErrOpen):
+		return err
 	case ctx.Err() != nil:
 		return &exitError{exitInterrupted, "interrupted; nothing was written"}
 	default:

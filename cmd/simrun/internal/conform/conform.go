@@ -33,6 +33,9 @@ type Result struct {
 	SHA256   string `json:"sha256"` // of the file, in hexadecimal
 }
 
+// ErrOpen: the store cannot be opened.
+var ErrOpen = errors.New("the store cannot be opened")
+
 // Bounds of a run.
 const (
 	chunkPrograms = 64 // taken by a worker at a time
@@ -50,6 +53,7 @@ type chunk struct {
 
 // Run runs the programs that the header names and writes the file. It stops at
 // the first error and when ctx ends; what was written by then is no whole file.
+// Its error wraps [ErrOpen] when nothing was written.
 func Run(ctx context.Context, o Options) (res Result, err error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	var workers sync.WaitGroup
@@ -64,7 +68,7 @@ func Run(ctx context.Context, o Options) (res Result, err error) {
 	for range o.Workers {
 		s, err := o.Open()
 		if err != nil {
-			return res, err
+			return res, fmt.Errorf("%w: %w", ErrOpen, err)
 		}
 		stores = append(stores, s)
 	}

@@ -33,7 +33,7 @@ const window = 64
 
 // Stores returns the stores of this build, the default first.
 func Stores() []Store {
-	stores := []Store{
+	return []Store{
 		{
 			Name: "simfdb", Levels: []litmus.Level{litmus.Port, litmus.Client},
 			Open: func(litmus.Level) (litmus.Store, error) { return onsimfdb.New(onsimfdb.Options{}), nil },
@@ -41,9 +41,11 @@ func Stores() []Store {
 		onEngine("memory", onport.Options{Age: onport.AgeByCommits(window), Open: func() (store.Engine, error) {
 			return memory.New(memory.Options{Window: window}), nil
 		}}),
+		fdbStore(),
 	}
-	return append(stores, tagged()...)
 }
+
+const fdbClusterUsage = "cluster `file` of --store fdb (default: that of FoundationDB's client)"
 
 // onEngine returns the row of an engine of the port.
 func onEngine(name string, o onport.Options) Store {
