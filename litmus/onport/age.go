@@ -48,7 +48,7 @@ func moveOn(e store.Engine) error {
 	tx.Set(key, nil)
 	tx.Clear(key)
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("onport: age: %w", err)
+		return fmt.Errorf("onport: age: %w", marked(err))
 	}
 	return nil
 }

@@ -87,7 +87,7 @@ func Await(c clock.Clock, w store.Watch, must bool, patience, quiet time.Duratio
 	if err != nil && ctx.Err() != nil {
 		return litmus.ErrQuiet
 	}
-	return err
+	return marked(err)
 }
 
 // transaction takes the steps of one transaction.
@@ -99,13 +99,18 @@ func (t *transaction) Close() { t.Cancel() }
 // Do implements litmus.Transaction.
 func (t *transaction) Do(s *litmus.Step, _ int64) litmus.Answer {
 	a := t.do(s)
+	a.Err = marked(a.Err)
+	return a
+}
+
+// marked marks an error that no program brings about.
+func marked(err error) error {
 	for _, e := range interference {
-		if errors.Is(a.Err, e) {
-			a.Err = fmt.Errorf("%w: %w", litmus.ErrInterfered, a.Err)
-			break
+		if errors.Is(err, e) {
+			return fmt.Errorf("%w: %w", litmus.ErrInterfered, err)
 		}
 	}
-	return a
+	return err
 }
 
 // interference are the errors that no program brings about.

@@ -84,7 +84,7 @@ func empty(engine store.Engine) error {
 	defer tx.Cancel()
 	tx.ClearRange(nil, end)
 	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("onport: emptying the engine: %w", err)
+		return fmt.Errorf("onport: emptying the engine: %w", marked(err))
 	}
 	return nil
 }
