@@ -38,7 +38,7 @@ var table = []row{
 	{folder: "store/disk", may: []string{"store/optimistic"}, modules: []string{
 		"github.com/cespare/xxhash/v2", "github.com/gofrs/flock", "go.etcd.io/bbolt",
 	}},
-	{folder: "store/storetest", may: []string{"host", "store"}}, // host: its tasks contend in the simulator too
+	{folder: "store/storetest", may: []string{"host", "store"}, modules: []string{"pgregory.net/rapid"}}, // host: its tasks contend in the simulator too
 	{folder: "store/fdb", may: []string{"store"}, modules: []string{"github.com/apple/foundationdb/bindings/go"}},
 	{folder: "registry", may: []string{"host", "store"}},
 	{folder: "registry/registrytest", may: []string{"registry"}},

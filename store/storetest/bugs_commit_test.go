@@ -85,7 +85,7 @@ var commitBugs = []bug{
 				return tx.Commit()
 			}}
 		}}
-	}, []string{"commit/versions rise", histories, programs}},
+	}, []string{"commit/versions rise", histories, programs, drawn}},
 
 	{"a commit comes in two parts", byTxn(func(e store.Engine, tx store.Txn) hooks {
 		var late []func(tx store.Txn)
@@ -115,7 +115,7 @@ var commitBugs = []bug{
 
 	{"a cancelled transaction is applied", byTxn(func(_ store.Engine, tx store.Txn) hooks {
 		return hooks{cancel: func() { _ = tx.Commit() }}
-	}), []string{"own writes/nobody else does before the commit", "used/after a cancel", "retry/an error of the body applies nothing", histories}},
+	}), []string{"own writes/nobody else does before the commit", "used/after a cancel", "retry/an error of the body applies nothing", histories, drawn}},
 
 	{"commits are in doubt for no reason", func() *broken {
 		n := 0
@@ -138,7 +138,7 @@ var commitBugs = []bug{
 			}
 			return v
 		}}
-	}), []string{"commit/versions rise", "stamp/is the commit version at its offset", histories}},
+	}), []string{"commit/versions rise", "stamp/is the commit version at its offset", histories, drawn}},
 
 	{"an empty commit has a version", byTxn(func(_ store.Engine, tx store.Txn) hooks {
 		return hooks{committed: func() store.Version { return max(tx.Committed(), 1) }}
@@ -189,7 +189,7 @@ var commitBugs = []bug{
 		return hooks{add: func(key []byte, delta int64) {
 			tx.Add(key, int64(binary.BigEndian.Uint64(binary.LittleEndian.AppendUint64(nil, uint64(delta)))))
 		}}
-	}), []string{"add/operands short, long and missing", "add/after own writes", programs}},
+	}), []string{"add/operands short, long and missing", "add/after own writes", programs, drawn}},
 
 	{"an addition to nothing is lost", byTxn(func(_ store.Engine, tx store.Txn) hooks {
 		return hooks{add: func(key []byte, delta int64) {
@@ -216,7 +216,7 @@ var stampBugs = []bug{
 				tx.Set(key, value)
 			}}
 		}}
-	}, []string{"stamp/is the commit version at its offset", "stamp/orders concurrent commits", histories, programs}},
+	}, []string{"stamp/is the commit version at its offset", "stamp/orders concurrent commits", histories, programs, drawn}},
 
 	{"the offset of a stamp is ignored", byTxn(func(_ store.Engine, tx store.Txn) hooks {
 		return hooks{stamp: func(key, value []byte, offset int) { tx.SetStamped(key, value, 0) }}
@@ -297,5 +297,5 @@ var stampBugs = []bug{
 				tx.Set(key, shared)
 			}}
 		}}
-	}, []string{"stamp/orders concurrent commits", histories}},
+	}, []string{"stamp/orders concurrent commits", histories, drawn}},
 }

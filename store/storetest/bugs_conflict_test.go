@@ -26,17 +26,18 @@ func byTxn(f func(e store.Engine, tx store.Txn) hooks) func() *broken {
 const (
 	histories = "random/concurrent histories are strictly serializable"
 	programs  = "random/interleaved programs do what the model does"
+	drawn     = "random/drawn histories are strictly serializable"
 )
 
 // conflictBugs lose or invent conflicts.
 var conflictBugs = []bug{
 	{"get adds no conflict", byTxn(func(_ store.Engine, tx store.Txn) hooks {
 		return hooks{get: func(key []byte) ([]byte, error) { return tx.Snapshot().Get(key) }}
-	}), []string{"isolation/lost update refused", "isolation/write skew refused", "conflict/table", "isolation/transfers keep the sum", "retry/increments from all clients all count", histories, programs}},
+	}), []string{"isolation/lost update refused", "isolation/write skew refused", "conflict/table", "isolation/transfers keep the sum", "retry/increments from all clients all count", histories, programs, drawn}},
 
 	{"ranges add no conflict", byTxn(func(_ store.Engine, tx store.Txn) hooks {
 		return hooks{getRange: tx.Snapshot().GetRange}
-	}), []string{"isolation/phantoms refused", "isolation/write skew over ranges refused", "conflict/table", histories, programs}},
+	}), []string{"isolation/phantoms refused", "isolation/write skew over ranges refused", "conflict/table", histories, programs, drawn}},
 
 	{"ranges add conflicts for their rows only", byTxn(func(_ store.Engine, tx store.Txn) hooks {
 		return hooks{getRange: func(begin, end []byte, o store.RangeOptions) ([]store.KeyValue, bool, error) {
@@ -98,7 +99,7 @@ var conflictBugs = []bug{
 				tx.Set(key, value)
 			},
 		}
-	}), []string{"isolation/write skew refused", "isolation/phantoms refused", "conflict/table", histories, programs}},
+	}), []string{"isolation/write skew refused", "isolation/phantoms refused", "conflict/table", histories, programs, drawn}},
 
 	{"snapshot reads conflict", byTxn(func(_ store.Engine, tx store.Txn) hooks {
 		return hooks{snapshot: func() store.Reader { return tx }}
@@ -122,7 +123,7 @@ var conflictBugs = []bug{
 				return tx.Commit()
 			},
 		}
-	}), []string{"conflict/table", programs}},
+	}), []string{"conflict/table", programs, drawn}},
 
 	{"writes conflict with each other", byTxn(func(_ store.Engine, tx store.Txn) hooks {
 		return hooks{set: func(key, value []byte) {
@@ -152,7 +153,7 @@ var conflictBugs = []bug{
 			tx.AddReadConflict(begin, end)
 			tx.AddWriteConflict(begin, end)
 		}}
-	}), []string{"conflict/a read conflict alone commits nothing", programs}},
+	}), []string{"conflict/a read conflict alone commits nothing", programs, drawn}},
 
 	{"a transaction conflicts with itself", byTxn(func(_ store.Engine, tx store.Txn) hooks {
 		read, met := map[string]bool{}, false
@@ -194,7 +195,7 @@ var conflictBugs = []bug{
 				return tx.Commit()
 			}}
 		}}
-	}, []string{"commit/versions rise", "conflict/table", programs}},
+	}, []string{"commit/versions rise", "conflict/table", programs, drawn}},
 
 	{"conflicts are ignored", byTxn(func(e store.Engine, tx store.Txn) hooks {
 		r := &replayer{e: e, tx: tx}
@@ -206,7 +207,7 @@ var conflictBugs = []bug{
 			return r.replay()
 		}
 		return h
-	}), []string{"isolation/lost update refused", "isolation/phantoms refused", "conflict/table", histories, programs}},
+	}), []string{"isolation/lost update refused", "isolation/phantoms refused", "conflict/table", histories, programs, drawn}},
 
 	{"a refused commit is applied", byTxn(func(e store.Engine, tx store.Txn) hooks {
 		r := &replayer{e: e, tx: tx}
@@ -219,5 +220,5 @@ var conflictBugs = []bug{
 			return err
 		}
 		return h
-	}), []string{"isolation/a refused transaction leaves nothing", "isolation/lost update refused", histories}},
+	}), []string{"isolation/a refused transaction leaves nothing", "isolation/lost update refused", histories, drawn}},
 }

@@ -16,7 +16,7 @@ var viewBugs = []bug{
 			defer tx.Cancel()
 			return tx.Get(key)
 		}}
-	}), []string{"isolation/a transaction reads one version", "own writes/get sees them", histories, programs}},
+	}), []string{"isolation/a transaction reads one version", "own writes/get sees them", histories, programs, drawn}},
 
 	{"ranges see the newest version", byTxn(func(e store.Engine, tx store.Txn) hooks {
 		return hooks{getRange: func(begin, end []byte, o store.RangeOptions) ([]store.KeyValue, bool, error) {
@@ -27,7 +27,7 @@ var viewBugs = []bug{
 			defer other.Cancel()
 			return other.GetRange(begin, end, o)
 		}}
-	}), []string{"isolation/a transaction reads one version", "own writes/ranges see them", histories, programs}},
+	}), []string{"isolation/a transaction reads one version", "own writes/ranges see them", histories, programs, drawn}},
 
 	{"a transaction begins in the past", func() *broken {
 		var old store.Txn
@@ -40,7 +40,7 @@ var viewBugs = []bug{
 			_, _ = old.ReadVersion()
 			return tx
 		}}
-	}, []string{"isolation/a commit is seen by all that begin later", "commit/versions rise", histories, programs}},
+	}, []string{"isolation/a commit is seen by all that begin later", "commit/versions rise", histories, programs, drawn}},
 
 	{"the read version is the newest one", byTxn(func(e store.Engine, tx store.Txn) hooks {
 		return hooks{readVersion: func() (store.Version, error) {
@@ -55,14 +55,14 @@ var viewBugs = []bug{
 
 	{"removed keys come back in ranges", byTxn(func(e store.Engine, tx store.Txn) hooks {
 		return hooks{remove: func([]byte) {}}
-	}), []string{"own writes/get sees them", "write/set, clear and clear range", programs}},
+	}), []string{"own writes/get sees them", "write/set, clear and clear range", programs, drawn}},
 
 	{"reverse is ignored", byTxn(func(_ store.Engine, tx store.Txn) hooks {
 		return hooks{getRange: func(begin, end []byte, o store.RangeOptions) ([]store.KeyValue, bool, error) {
 			o.Reverse = false
 			return tx.GetRange(begin, end, o)
 		}}
-	}), []string{"range/limit, reverse and more", "own writes/ranges see them", programs}},
+	}), []string{"range/limit, reverse and more", "own writes/ranges see them", programs, drawn}},
 
 	{"the limit is ignored", byTxn(func(_ store.Engine, tx store.Txn) hooks {
 		return hooks{getRange: func(begin, end []byte, o store.RangeOptions) ([]store.KeyValue, bool, error) {
@@ -76,7 +76,7 @@ var viewBugs = []bug{
 			rows, _, err := tx.GetRange(begin, end, o)
 			return rows, false, err
 		}}
-	}), []string{"range/limit, reverse and more", programs}},
+	}), []string{"range/limit, reverse and more", programs, drawn}},
 
 	{"long ranges are cut without a word", byTxn(func(_ store.Engine, tx store.Txn) hooks {
 		return hooks{getRange: func(begin, end []byte, o store.RangeOptions) ([]store.KeyValue, bool, error) {
@@ -92,7 +92,7 @@ var viewBugs = []bug{
 		return hooks{getRange: func(begin, end []byte, o store.RangeOptions) ([]store.KeyValue, bool, error) {
 			return tx.GetRange(begin, after(end), o)
 		}}
-	}), []string{"range/bounds", programs}},
+	}), []string{"range/bounds", programs, drawn}},
 
 	{"an inverted range is empty", byTxn(func(_ store.Engine, tx store.Txn) hooks {
 		return hooks{getRange: func(begin, end []byte, o store.RangeOptions) ([]store.KeyValue, bool, error) {
@@ -209,7 +209,7 @@ var viewBugs = []bug{
 		return hooks{snapshot: func() store.Reader {
 			return e.Begin(context.Background()).Snapshot()
 		}}
-	}), []string{"own writes/a snapshot reader sees them", programs}},
+	}), []string{"own writes/a snapshot reader sees them", programs, drawn}},
 
 	{"a cleared range forgets nothing of before", byTxn(func(_ store.Engine, tx store.Txn) hooks {
 		var set [][2][]byte

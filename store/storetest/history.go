@@ -88,15 +88,24 @@ func (h *history) add(r *record) {
 
 // take runs one random transaction and records it.
 func (h *history) take(c *client, g *generator, n int) error {
+	return h.attempt(c, n, func(tx store.Txn, r *record) error {
+		if err := h.fill(tx, g, r); err != nil {
+			return err
+		}
+		if g.rand.IntN(16) == 0 {
+			return errGivenUp
+		}
+		return nil
+	})
+}
+
+// attempt runs a transaction with the calls of fill and records it.
+func (h *history) attempt(c *client, n int, fill func(tx store.Txn, r *record) error) error {
 	r := &record{client: c.n, n: n}
 	r.begin = h.tick()
 	tx := c.begin()
 	defer tx.Cancel()
-	r.err = h.fill(tx, g, r)
-	if r.err == nil && g.rand.IntN(16) == 0 {
-		r.err = errGivenUp
-	}
-	if r.err == nil {
+	if r.err = fill(tx, r); r.err == nil {
 		if err := tx.Commit(); err != nil {
 			r.err = err
 		} else {
@@ -138,19 +147,29 @@ func (h *history) fill(tx store.Txn, g *generator, r *record) error {
 	readOnly := r.rv != 0 && g.rand.IntN(4) == 0
 	for range 1 + g.rand.IntN(6) {
 		o := g.op()
-		if (r.rv == 0 && (o.reads() || o.kind == opReadConflict)) || (readOnly && !o.reads()) {
+		if (r.rv == 0 && o.needsVersion()) || (readOnly && !o.reads()) {
 			continue // a transaction without a read version is a blind one
 		}
-		a := o.do(tx)
-		r.calls, r.answers = append(r.calls, o), append(r.answers, a)
-		if a.err != nil {
-			return a.err
+		if err := r.call(tx, o); err != nil {
+			return err
 		}
 	}
+	r.stamp(tx)
+	return nil
+}
+
+// call makes a call and records it.
+func (r *record) call(tx store.Txn, o op) error {
+	a := o.do(tx)
+	r.calls, r.answers = append(r.calls, o), append(r.answers, a)
+	return a.err
+}
+
+// stamp has the commit leave the transaction's marker, if it writes anything.
+func (r *record) stamp(tx store.Txn) {
 	if r.wrote() {
 		tx.SetStamped([]byte(r.marker()), make([]byte, store.StampBytes), 0)
 	}
-	return nil
 }
 
 // readFinal reads the whole store at one version.

@@ -36,6 +36,8 @@ type broken struct {
 	hook func(e store.Engine, tx store.Txn) hooks
 	// close replaces Close; it may be nil.
 	close func(e store.Engine) error
+	// deaf: what a watch misses while its connection is cut, it never hears of.
+	deaf bool
 }
 
 func (b *broken) Begin(ctx context.Context) store.Txn {

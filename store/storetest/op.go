@@ -118,6 +118,10 @@ func (o op) do(tx store.Txn) answer {
 	return a
 }
 
+// needsVersion reports whether the call makes the transaction take a read
+// version.
+func (o op) needsVersion() bool { return o.reads() || o.kind == opReadConflict }
+
 // reads reports whether the call returns data.
 func (o op) reads() bool { return o.kind == opGet || o.kind == opRange }
 

@@ -13,6 +13,7 @@ import (
 func randomChecks() []check {
 	return []check{
 		{name: "random/concurrent histories are strictly serializable", needs: []Feature{Stamps}, run: randomHistory, repeat: true},
+		{name: "random/drawn histories are strictly serializable", needs: []Feature{Stamps}, drawn: true},
 		{name: "random/interleaved programs do what the model does", needs: []Feature{PreciseConflicts, WriteConflicts}, run: randomProgram, repeat: true},
 	}
 }
@@ -36,7 +37,13 @@ func randomHistory(l *lab) error {
 		}
 		return nil
 	}
-	if err := l.together(work, work, work, work); err != nil {
+	return h.conclude(l, work, work, work, work)
+}
+
+// conclude runs the clients' work at once, reads what the store holds in the
+// end, and judges.
+func (h *history) conclude(l *lab, work ...func(c *client) error) error {
+	if err := l.together(work...); err != nil {
 		return err
 	}
 	err := l.solo(func(c *client) error {

@@ -34,9 +34,41 @@ func simulatedHarness(wrap func() *broken) Harness {
 		New: func(tb testing.TB, seed uint64) World {
 			return simulated(tb, seed, wrap)
 		},
+		Disconnect: func(w World, client int, during func() error) error {
+			w.Engine(client).(*line).cuts++
+			return during()
+		},
 	}
 	h.setDefaults()
 	return h
+}
+
+// line is a client's connection. A watch that was set before it was cut ends
+// when it has news; a deaf one does not.
+type line struct {
+	store.Engine
+	cuts int
+	deaf bool
+}
+
+func (l *line) Begin(ctx context.Context) store.Txn {
+	tx := l.Engine.Begin(ctx)
+	return &hooked{tx, hooks{watch: func(key []byte) (store.Watch, error) {
+		w, err := tx.Watch(key)
+		if err != nil {
+			return nil, err
+		}
+		cuts := l.cuts
+		return &hookedWatch{Watch: w, wait: func(ctx context.Context) error {
+			if err := w.Wait(ctx); err != nil || cuts == l.cuts {
+				return err
+			}
+			if l.deaf {
+				return fmt.Errorf("no news: %w", context.DeadlineExceeded)
+			}
+			return fmt.Errorf("connection lost: %w", store.ErrUnavailable)
+		}}, nil
+	}}}
 }
 
 func simulated(tb testing.TB, seed uint64, wrap func() *broken) World {
@@ -49,16 +81,18 @@ func simulated(tb testing.TB, seed uint64, wrap func() *broken) World {
 	}
 	inner := memory.New(memory.Options{Clock: processes[0].Host(), Window: testWindow})
 	var e store.Engine = inner
+	deaf := false
 	if wrap != nil {
 		b := wrap()
 		b.Engine = inner
-		e = b
+		e, deaf = b, b.deaf
 	}
 	return &Hosts{
 		Host: func(client int) host.Host { return processes[client].Host() },
 		Connect: func(client int) store.Engine {
 			h := processes[client].Host()
-			return Yielding(e, func() { _ = h.Sleep(h.Context(), time.Duration(h.Rand().IntN(100))*time.Microsecond) })
+			slow := Yielding(e, func() { _ = h.Sleep(h.Context(), time.Duration(h.Rand().IntN(100))*time.Microsecond) })
+			return &line{Engine: slow, deaf: deaf}
 		},
 		Step:  func() error { return w.Run(w.Now() + time.Second) },
 		Check: inner.Check,
@@ -86,7 +120,7 @@ func TestCorrectEngineIsAccepted(t *testing.T) {
 // TestBrokenEnginesAreRejected shows that each bug is found, by the cases that
 // are there to find it.
 func TestBrokenEnginesAreRejected(t *testing.T) {
-	for _, b := range slices.Concat(conflictBugs, viewBugs, commitBugs, stampBugs, lifeBugs, watchBugs) {
+	for _, b := range slices.Concat(conflictBugs, viewBugs, commitBugs, stampBugs, lifeBugs, watchBugs, crowdBugs) {
 		t.Run(b.name, func(t *testing.T) {
 			var cases []check
 			for _, c := range suite() {
@@ -111,7 +145,7 @@ func TestBrokenEnginesAreRejected(t *testing.T) {
 // that none is there for show.
 func TestEveryCaseRejectsSomething(t *testing.T) {
 	named := map[string]bool{}
-	for _, b := range slices.Concat(conflictBugs, viewBugs, commitBugs, stampBugs, lifeBugs, watchBugs) {
+	for _, b := range slices.Concat(conflictBugs, viewBugs, commitBugs, stampBugs, lifeBugs, watchBugs, crowdBugs) {
 		for _, name := range b.rejected {
 			named[name] = true
 		}

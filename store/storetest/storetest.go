@@ -3,10 +3,11 @@
 //
 // [Run] holds an engine to each sentence of the port: what reads see, which
 // commits are refused, what watches do, what is refused and with which error.
-// On top of the single cases it runs two randomized ones: concurrent histories
+// On top of the single cases it runs randomized ones: concurrent histories,
 // judged for strict serializability by an oracle that replays them in the order
-// of their commit versions, and interleaved programs driven step by step
-// against an exact model of FoundationDB's semantics.
+// of their commit versions; the same with transactions that rapid draws, so that
+// what fails is shrunk to the few calls that it takes; and interleaved programs
+// driven step by step against an exact model of FoundationDB's semantics.
 //
 // The same cases run on real goroutines and in the simulator. A case sees a
 // [World] only: some clients, each with an engine, a clock and tasks of its
@@ -115,13 +116,18 @@ type Harness struct {
 	// something in front of each. Default: store.MaxKeyBytes.
 	MaxKeyBytes int
 
+	// Disconnect cuts a client off from the store, as a network does, calls during,
+	// and lets the client come back. Nil: the case that needs it is skipped.
+	Disconnect func(w World, client int, during func() error) error
+
 	// Quiet is how long a watch that must not fire is watched. Default: 20 ms.
 	Quiet time.Duration
 	// Patience is how long a case waits for a thing that must happen, on its
 	// client's clock. Default: 30 s.
 	Patience time.Duration
-	// Histories is the number of random histories and of random programs.
-	// Default: 100, or 20 with -short.
+	// Histories is the number of random histories, of random programs, and of
+	// histories that rapid draws, of which there are at most as many as the flag
+	// -rapid.checks says. Default: 100, or 20 with -short.
 	Histories int
 }
 
@@ -137,6 +143,10 @@ type check struct {
 	run   func(l *lab) error
 	// repeat: the case is randomized, and runs Harness.Histories times.
 	repeat bool
+	// drawn: the case is a script that rapid draws, so many times; run is nil.
+	drawn bool
+	// cuts: the case needs Harness.Disconnect.
+	cuts bool
 }
 
 // suite returns the cases.
@@ -144,7 +154,7 @@ func suite() []check {
 	return slices.Concat(
 		readChecks(), rangeChecks(), writeChecks(), stampChecks(), isolationChecks(),
 		conflictChecks(), watchChecks(), lifeChecks(), contextChecks(), limitChecks(), retryChecks(),
-		randomChecks(),
+		crowdChecks(), randomChecks(),
 	)
 }
 
@@ -161,6 +171,9 @@ func Run(t *testing.T, h Harness) {
 				if !h.has(f) {
 					t.Skipf("the engine lacks %s", f)
 				}
+			}
+			if c.cuts && h.Disconnect == nil {
+				t.Skip("the harness has no Disconnect")
 			}
 			if err := h.judge(t, c); err != nil {
 				t.Fatal(err)
@@ -203,7 +216,10 @@ func isTransient(err error) bool {
 // what is wrong.
 func (h *Harness) judge(tb testing.TB, c check) error {
 	tb.Helper()
-	if !c.repeat {
+	switch {
+	case c.drawn:
+		return h.judgeDrawn(tb)
+	case !c.repeat:
 		return h.through(tb, c, 0)
 	}
 	for seed := range uint64(h.Histories) {

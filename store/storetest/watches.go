@@ -26,6 +26,7 @@ func watchChecks() []check {
 		{name: "watch/ends with the failed commit's error", needs: needs, run: watchRefused},
 		{name: "watch/ends with the cancelled transaction", needs: needs, run: watchGivenUp},
 		{name: "watch/ends when the engine closes", needs: needs, run: watchClosed},
+		{name: "watch/a lost connection loses no change in silence", needs: needs, cuts: true, run: watchCutOff},
 		{name: "watch/of an unreadable key", needs: []Feature{Watches, Stamps}, run: watchUnreadable},
 	}
 }
@@ -444,4 +445,51 @@ func watchUnreadable(l *lab) error {
 		_, err := tx.Watch([]byte("a"))
 		return wantError("Watch", err, store.ErrUnreadable)
 	})
+}
+
+// watchCutOff changes a key while a client that watches it is cut off. The watch
+// may fire once the connection is back, or end with ErrUnavailable; it must not
+// wait on as if nothing had happened.
+func watchCutOff(l *lab) error {
+	if err := l.row(func(c *client) error { return c.put("a", "1") }); err != nil {
+		return err
+	}
+	watcher := func(c *client) error {
+		var w store.Watch
+		if err := c.insist(func() (err error) {
+			w, err = c.watchKey("a", nil, nil)
+			return err
+		}); err != nil {
+			return err
+		}
+		if err := c.insist(func() error { return c.put("watching", "yes") }); err != nil {
+			return err
+		}
+		ctx, cancel := c.clock.WithTimeout(c.ctx, c.h.Patience)
+		defer cancel()
+		if err := w.Wait(ctx); err != nil && !errors.Is(err, store.ErrUnavailable) {
+			return fmt.Errorf("a watch whose connection was lost: %w", err)
+		}
+		return c.insist(func() error { return c.has("a", "2", "watching", "yes") })
+	}
+	changer := func(c *client) error {
+		for range maxInsist {
+			tx := c.begin()
+			value, err := tx.Get([]byte("watching"))
+			tx.Cancel()
+			if err != nil && !c.h.interfered(err) {
+				return err
+			}
+			if value != nil {
+				return c.h.Disconnect(c.World, 0, func() error {
+					return c.insist(func() error { return c.put("a", "2") })
+				})
+			}
+			if err := c.pause(c.h.Quiet); err != nil {
+				return err
+			}
+		}
+		return errors.New("the watch was never set")
+	}
+	return l.together(watcher, changer)
 }
