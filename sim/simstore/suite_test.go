@@ -32,12 +32,29 @@ func suiteWorld(tb testing.TB, seed uint64, f *Faults, disturb func(w *sim.World
 	if disturb != nil {
 		disturb(w)
 	}
-	return &storetest.Hosts{
+	return &wired{w, &storetest.Hosts{
 		Host:    func(i int) host.Host { return hosts[i] },
 		Connect: func(i int) store.Engine { return server.Connect(hosts[i]) },
 		Step:    func() error { return w.Run(w.Now() + 10*time.Millisecond) },
 		Check:   inner.Check,
-	}
+	}}
+}
+
+// wired is a suite's world that can be cut.
+type wired struct {
+	world *sim.World
+	*storetest.Hosts
+}
+
+// disconnect is Harness.Disconnect.
+func disconnect(w storetest.World, client int, during func() error) error {
+	net, name := w.(*wired).world.Net(), fmt.Sprint("client-", client)
+	net.Cut("store", name)
+	net.Cut(name, "store")
+	err := during()
+	net.Heal("store", name)
+	net.Heal(name, "store")
+	return err
 }
 
 // age commits until the window has passed.
@@ -86,7 +103,7 @@ func TestSuite(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var servers []*Faults
-			storetest.Run(t, storetest.Harness{
+			h := storetest.Harness{
 				New: func(tb testing.TB, seed uint64) storetest.World {
 					tb.Helper()
 					f := c.f
@@ -96,7 +113,11 @@ func TestSuite(t *testing.T) {
 				Faults:    c.suffers,
 				Age:       age,
 				Histories: 30,
-			})
+			}
+			if c.suffers != nil {
+				h.Disconnect = disconnect
+			}
+			storetest.Run(t, h)
 			var all Fired
 			for _, f := range servers {
 				all.add(f.Fired())

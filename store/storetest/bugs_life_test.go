@@ -139,8 +139,10 @@ var watchBugs = []bug{
 		}}
 	}), []string{"watch/fires when the value changes", "watch/fires once"}},
 
-	{"watches hear nothing of what happened while they were cut off", func() *broken { return &broken{deaf: true} },
-		[]string{"watch/a lost connection loses no change in silence"}},
+	{
+		"watches hear nothing of what happened while they were cut off", func() *broken { return &broken{deaf: true} },
+		[]string{"watch/a lost connection loses no change in silence"},
+	},
 
 	{"watches fire at once", byWatch(func(_ store.Txn, w store.Watch, _ []byte) *hookedWatch {
 		return &hookedWatch{Watch: w, wait: func(context.Context) error { return nil }}
