@@ -27,9 +27,6 @@ func TestMemoryAndSimfdbAgree(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if seed == 5 {
-			t.Logf("%s", x)
-		}
 		if !bytes.Equal(x, y) {
 			t.Fatalf("%s\n---\n%s", x, y)
 		}

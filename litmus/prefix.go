@@ -87,3 +87,19 @@ func (p Prefix) Rows(rows []store.KeyValue) []store.KeyValue {
 	}
 	return own
 }
+
+// Spans returns the ranges that rows of a special key space describe: a key behind
+// the space is a boundary, with "1" where a range begins and "0" where it ends.
+func (p Prefix) Spans(space string, rows []store.KeyValue) []Span {
+	var spans []Span
+	for _, kv := range rows {
+		key := p.Strip(string(kv.Key[len(space):]))
+		switch {
+		case string(kv.Value) == "1":
+			spans = append(spans, Span{Begin: key})
+		case len(spans) > 0:
+			spans[len(spans)-1].End = key
+		}
+	}
+	return spans
+}

@@ -114,12 +114,8 @@ func (t *transaction) getAll(from reader, keys []string) ([][]byte, error) {
 // too short for anything else to end an answer.
 func (t *transaction) getRange(from reader, r fdb.Range, s *litmus.Step, a *litmus.Answer) {
 	rows, err := from.GetRange(r, fdb.RangeOptions{Limit: s.Limit, Mode: fdb.StreamingModeWantAll, Reverse: s.Reverse}).GetSliceWithError()
-	kvs := make([]store.KeyValue, len(rows))
-	for i, kv := range rows {
-		kvs[i] = store.KeyValue{Key: kv.Key, Value: kv.Value}
-	}
 	a.More = s.Limit > 0 && len(rows) == s.Limit
-	a.Rows, a.Err = t.prefix.Rows(kvs), err
+	a.Rows, a.Err = t.prefix.Rows(keyValues(rows)), err
 }
 
 func (t *transaction) selector(s litmus.Selector) fdb.KeySelector {
@@ -222,22 +218,20 @@ func (t *transaction) ask(s *litmus.Step) (a litmus.Answer) {
 }
 
 // conflicts reads the conflict ranges of a kind from where the client shows
-// them: their boundaries, with "1" where a range begins and "0" where it ends.
+// them; see [litmus.Prefix.Spans].
 func (t *transaction) conflicts(kind string) ([]litmus.Span, error) {
 	space := "\xff\xff/transaction/" + kind + "_conflict_range/"
 	rows, err := t.tx.GetRange(fdb.KeyRange{Begin: fdb.Key(space), End: fdb.Key(space + "\xff\xff")}, fdb.RangeOptions{}).GetSliceWithError()
 	if err != nil {
 		return nil, err
 	}
-	var spans []litmus.Span
+	return t.prefix.Spans(space, keyValues(rows)), nil
+}
+
+func keyValues(rows []fdb.KeyValue) []store.KeyValue {
+	kvs := make([]store.KeyValue, len(rows))
 	for i, kv := range rows {
-		key := t.prefix.Strip(string(kv.Key[len(space):]))
-		switch {
-		case string(kv.Value) == "1":
-			spans = append(spans, litmus.Span{Begin: key})
-		case i > 0 && len(spans) > 0:
-			spans[len(spans)-1].End = key
-		}
+		kvs[i] = store.KeyValue{Key: kv.Key, Value: kv.Value}
 	}
-	return spans, nil
+	return kvs
 }

@@ -102,11 +102,11 @@ func (w *worlds) take(p *litmus.Program, h *sim.Host, cluster *simfdb.Cluster, o
 
 // guard puts the guards around the program's keys.
 func (s *session) guard() error {
-	tx := s.clients[0].Transaction(s.h.Context())
+	tx := s.clients[0].CreateTransaction()
 	for _, key := range s.prefix.Guards() {
 		tx.Set(key, nil)
 	}
-	return tx.Commit()
+	return tx.Commit().Get()
 }
 
 // session is a cluster as a program of the level Client meets it.
@@ -120,7 +120,7 @@ type session struct {
 
 // Begin implements litmus.Session.
 func (s *session) Begin(client int) litmus.Transaction {
-	return &transaction{session: s, client: s.clients[client], tx: s.clients[client].Transaction(s.h.Context())}
+	return &transaction{session: s, tx: s.clients[client].CreateTransaction()}
 }
 
 // ErrorName implements litmus.Session.

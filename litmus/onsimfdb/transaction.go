@@ -1,20 +1,18 @@
 package onsimfdb
 
 import (
+	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"github.com/kelpie-registry/kelpie/litmus"
 	"github.com/kelpie-registry/kelpie/sim/simfdb"
-	"github.com/kelpie-registry/kelpie/store"
 )
 
 // transaction takes the steps of one transaction of the native client.
 type transaction struct {
 	*session
-	client *simfdb.Client
-	tx     *simfdb.Transaction
-	over   bool // it was canceled
+	tx    *simfdb.Transaction
+	stamp *simfdb.FutureKey // asked for before the commit, as it has to be
 }
 
 // Close implements litmus.Transaction.
@@ -29,148 +27,171 @@ func (t *transaction) Do(s *litmus.Step, version int64) litmus.Answer {
 		return t.ask(s)
 	case litmus.Cancel:
 		t.tx.Cancel()
-		t.over = true
 	case litmus.Reset:
-		t.reset()
+		t.tx.Reset()
+		t.stamp = nil
 	case litmus.OnError:
-		return litmus.Answer{Err: t.onError(int(s.N))}
+		err := t.tx.OnError(simfdb.Error{Code: int(s.N)}).Get()
+		t.stamp = nil
+		return litmus.Answer{Err: err}
 	case litmus.SetReadVersion:
-		// What is wrong with it, the next call says, as in the real client.
-		_ = t.tx.SetReadVersion(simfdb.Version(version))
+		t.tx.SetReadVersion(version)
 	default:
 		return t.write(s)
 	}
 	return litmus.Answer{}
 }
 
+// reader is what a transaction and its snapshot have in common.
+type reader interface {
+	Get(key []byte) *simfdb.FutureByteSlice
+	GetChunk(begin, end simfdb.KeySelector, o simfdb.ChunkOptions) *simfdb.Future[simfdb.Chunk]
+	GetKey(s simfdb.KeySelector) *simfdb.FutureKey
+}
+
 // read makes a call that reads.
 func (t *transaction) read(s *litmus.Step) litmus.Answer {
 	var a litmus.Answer
-	reader := store.Reader(t.tx)
+	var from reader = t.tx
 	if s.Snapshot {
-		reader = t.tx.Snapshot()
+		from = t.tx.Snapshot()
 	}
-	o := store.RangeOptions{Limit: s.Limit, Reverse: s.Reverse}
 	switch s.Kind {
 	case litmus.Get:
-		a.Value, a.Err = reader.Get(t.prefix.Key(s.Key))
+		a.Value, a.Err = from.Get(t.prefix.Key(s.Key)).Get()
 	case litmus.GetAll:
-		keys := make([][]byte, len(s.Keys))
-		for i, k := range s.Keys {
-			keys[i] = t.prefix.Key(k)
-		}
-		a.Values, a.Err = reader.GetAll(keys...)
+		a.Values, a.Err = t.getAll(from, s.Keys)
 	case litmus.GetRange:
 		begin, end := t.prefix.Bound(s.Key), t.prefix.Bound(s.End)
-		if s.Key > s.End { // which the port refuses, and the client does not
-			a.Rows, a.More, a.Err = t.tx.GetRangeSelected(simfdb.FirstAtOrAfter(begin), simfdb.FirstAtOrAfter(end), o)
-			break
-		}
-		a.Rows, a.More, a.Err = reader.GetRange(begin, end, o)
+		t.getRange(from, simfdb.FirstGreaterOrEqual(begin), simfdb.FirstGreaterOrEqual(end), s, &a)
 	case litmus.GetSelected:
-		a.Rows, a.More, a.Err = t.tx.GetRangeSelected(t.selector(s.From), t.selector(s.To), o)
+		t.getRange(from, t.selector(s.From), t.selector(s.To), s, &a)
 	case litmus.GetKey:
 		var key []byte
-		key, a.Err = t.tx.GetKey(t.selector(s.From))
+		key, a.Err = from.GetKey(t.selector(s.From)).Get()
 		a.Key = t.prefix.Strip(string(key))
 	case litmus.WatchKey:
-		// What the watch compares with, read so that nothing is added.
-		if a.Value, a.Err = t.tx.Snapshot().Get(t.prefix.Key(s.Key)); a.Err == nil {
-			a.Watch, a.Err = t.tx.WatchConflicting(t.prefix.Key(s.Key))
-		}
+		t.watch(s, &a)
 	default:
-		var v store.Version
-		v, a.Err = t.tx.ReadVersion()
-		a.Version = int64(v)
+		a.Version, a.Err = t.tx.GetReadVersion().Get()
 	}
-	a.Rows = t.prefix.Rows(a.Rows)
 	return a
 }
 
-func (t *transaction) selector(s litmus.Selector) simfdb.Selector {
-	return simfdb.Selector{Key: t.prefix.Bound(s.Key), OrEqual: s.OrEqual, Offset: s.Offset}
+// getAll asks for all keys before it waits for one.
+func (t *transaction) getAll(from reader, keys []string) ([][]byte, error) {
+	futures := make([]*simfdb.FutureByteSlice, len(keys))
+	for i, k := range keys {
+		futures[i] = from.Get(t.prefix.Key(k))
+	}
+	values := make([][]byte, len(keys))
+	for i, f := range futures {
+		var err error
+		if values[i], err = f.Get(); err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
+}
+
+// getRange reads a range in one answer: those of programs are short.
+func (t *transaction) getRange(from reader, begin, end simfdb.KeySelector, s *litmus.Step, a *litmus.Answer) {
+	o := simfdb.ChunkOptions{Limit: s.Limit, Mode: simfdb.StreamingModeWantAll, Reverse: s.Reverse}
+	chunk, err := from.GetChunk(begin, end, o).Get()
+	a.Rows, a.More, a.Err = t.prefix.Rows(chunk.KeyValues), chunk.More, err
+}
+
+func (t *transaction) selector(s litmus.Selector) simfdb.KeySelector {
+	return simfdb.KeySelector{Key: t.prefix.Bound(s.Key), OrEqual: s.OrEqual, Offset: s.Offset}
+}
+
+// watch sets a watch. An error of the call shows in the watch, at once.
+func (t *transaction) watch(s *litmus.Step, a *litmus.Answer) {
+	key := t.prefix.Key(s.Key)
+	// What the watch compares with, read so that nothing is added.
+	if a.Value, a.Err = t.tx.Snapshot().Get(key).Get(); a.Err != nil {
+		return
+	}
+	w := t.tx.Watch(key)
+	if w.IsReady() {
+		if a.Err = w.Get(); a.Err != nil {
+			return
+		}
+	}
+	a.Watch = w
 }
 
 // write makes a call that changes what the commit does.
 func (t *transaction) write(s *litmus.Step) litmus.Answer {
-	key, begin, end := t.prefix.Key(s.Key), t.prefix.Bound(s.Key), t.prefix.Bound(s.End)
+	key, value := t.prefix.Key(s.Key), []byte(s.Value)
+	begin, end := t.prefix.Bound(s.Key), t.prefix.Bound(s.End)
+	var err error
 	switch s.Kind {
 	case litmus.Set:
-		t.tx.Set(key, []byte(s.Value))
+		t.tx.Set(key, value)
 	case litmus.Clear:
 		t.tx.Clear(key)
 	case litmus.ClearRange:
 		t.tx.ClearRange(begin, end)
 	case litmus.Add:
-		t.tx.Add(key, s.N)
+		t.tx.Add(key, binary.LittleEndian.AppendUint64(nil, uint64(s.N)))
 	case litmus.AtomicOp:
-		t.tx.Atomic(simfdb.MutationType(s.Op), key, []byte(s.Value))
+		t.tx.Atomic(simfdb.MutationType(s.Op), key, value)
 	case litmus.SetStamped:
-		t.tx.SetStamped(key, []byte(s.Value), int(s.N))
+		t.tx.SetVersionstampedValue(key, withOffset(value, int(s.N)))
 	case litmus.SetStampedKey:
-		t.tx.SetStampedKey(key, []byte(s.Value), t.prefix.Shift(s.Key, s.N))
+		t.tx.SetVersionstampedKey(withOffset(key, t.prefix.Shift(s.Key, s.N)), value)
 	case litmus.Fill:
 		litmus.FillWith(s, func(key, value []byte) { t.tx.Set(t.prefix.Key(string(key)), value) })
 	case litmus.ReadConflict:
-		t.tx.AddReadConflict(begin, end)
+		err = t.tx.AddReadConflictRange(begin, end)
 	case litmus.WriteConflict:
-		t.tx.AddWriteConflict(begin, end)
+		err = t.tx.AddWriteConflictRange(begin, end)
 	case litmus.HideWrite:
-		t.tx.HideNextWrite()
+		err = t.tx.Options().SetNextWriteNoWriteConflictRange()
 	default:
-		return litmus.Answer{Err: fmt.Errorf("onsimfdb: the client has no %s", s.Kind.Name())}
+		err = fmt.Errorf("onsimfdb: the client has no %s", s.Kind.Name())
 	}
-	return litmus.Answer{}
+	return litmus.Answer{Err: err}
+}
+
+// withOffset appends where the stamp goes, as the client wants it.
+func withOffset(b []byte, at int) []byte {
+	return binary.LittleEndian.AppendUint32(append([]byte(nil), b...), uint32(at))
 }
 
 // ask commits, or asks about the transaction.
-func (t *transaction) ask(s *litmus.Step) litmus.Answer {
+func (t *transaction) ask(s *litmus.Step) (a litmus.Answer) {
 	switch s.Kind {
 	case litmus.Commit:
-		err := t.tx.Commit()
-		return litmus.Answer{Err: err, Version: int64(t.tx.CommittedVersion())}
+		if t.stamp == nil {
+			t.stamp = t.tx.GetVersionstamp()
+		}
+		if a.Err = t.tx.Commit().Get(); a.Err == nil {
+			a.Version = t.tx.GetCommittedVersion()
+		}
 	case litmus.Committed:
-		return litmus.Answer{Version: int64(t.tx.CommittedVersion())}
+		a.Version = t.tx.GetCommittedVersion()
 	case litmus.Versionstamp:
-		stamp, err := t.tx.Versionstamp()
-		return litmus.Answer{Stamp: stamp[:], Err: err}
+		a.Stamp, a.Err = t.stamp.Get()
 	case litmus.ApproximateSize:
-		return litmus.Answer{Size: int64(t.tx.ApproximateSize())}
+		a.Size, a.Err = t.tx.GetApproximateSize().Get()
 	default:
-		return litmus.Answer{Reads: t.spans(t.tx.ReadConflicts()), Writes: t.spans(t.tx.WriteConflicts())}
+		if a.Reads, a.Err = t.conflicts("read"); a.Err == nil {
+			a.Writes, a.Err = t.conflicts("write")
+		}
 	}
+	return a
 }
 
-func (t *transaction) spans(ranges []simfdb.KeyRange) []litmus.Span {
-	spans := make([]litmus.Span, len(ranges))
-	for i, r := range ranges {
-		spans[i] = litmus.Span{Begin: t.prefix.Strip(r.Begin), End: t.prefix.Strip(r.End)}
+// conflicts reads the conflict ranges of a kind from where the client shows
+// them; see [litmus.Prefix.Spans].
+func (t *transaction) conflicts(kind string) ([]litmus.Span, error) {
+	space := "\xff\xff/transaction/" + kind + "_conflict_range/"
+	begin, end := simfdb.FirstGreaterOrEqual([]byte(space)), simfdb.FirstGreaterOrEqual([]byte(space+"\xff\xff"))
+	chunk, err := t.tx.GetChunk(begin, end, simfdb.ChunkOptions{Mode: simfdb.StreamingModeWantAll}).Get()
+	if err != nil {
+		return nil, err
 	}
-	return spans
+	return t.prefix.Spans(space, chunk.KeyValues), nil
 }
-
-// reset begins anew, which is what the real client's reset amounts to.
-func (t *transaction) reset() {
-	t.tx.Cancel()
-	t.tx, t.over = t.client.Transaction(t.h.Context()), false
-}
-
-// onError does what the real client's does, but for the wait: after an error
-// that may be retried it begins anew, any other ends the transaction.
-func (t *transaction) onError(code int) error {
-	e := simfdb.Error{Code: code}
-	switch {
-	case t.over:
-		return simfdb.Error{Code: simfdb.CodeTransactionCancelled}
-	case slices.Contains(retried, code):
-		t.reset()
-		return nil
-	default:
-		t.tx.Cancel()
-		t.over = true
-		return e
-	}
-}
-
-// retried are the numbers that a real client's on_error retried.
-var retried = []int{1007, 1009, 1020, 1021, 1037, 1038, 1042, 1051, 1078, 1079, 1213, 1223}
