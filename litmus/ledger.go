@@ -53,13 +53,7 @@ func (l *ledger) commit(v int64) string {
 // readVersion names a read version. fresh: it was taken just now, so that it
 // must not be below one taken before; set: the program gave it.
 func (l *ledger) readVersion(v int64, fresh, set bool) string {
-	sees := 0
-	for _, c := range l.commits {
-		if c <= v {
-			sees++
-		}
-	}
-	name := fmt.Sprintf("v%d", sees)
+	name := l.readName(v)
 	if set {
 		return name
 	}
@@ -68,6 +62,17 @@ func (l *ledger) readVersion(v int64, fresh, set bool) string {
 	}
 	l.readHighest = max(l.readHighest, v)
 	return name
+}
+
+// readName is the name of the last commit that a read version sees.
+func (l *ledger) readName(v int64) string {
+	sees := 0
+	for _, c := range l.commits {
+		if c <= v {
+			sees++
+		}
+	}
+	return fmt.Sprintf("v%d", sees)
 }
 
 // name names a commit version that was acknowledged before.

@@ -2,10 +2,14 @@ package litmus
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
+
+	"github.com/kelpie-registry/kelpie/store"
 )
 
 // Program is a list of steps that a driver takes in their order.
@@ -57,6 +61,7 @@ type attempt struct {
 	fresh   bool        // nothing was called since Begin
 	set     bool        // its read version was given
 	touched []Span      // what it may have written
+	stamped []*Step     // its SetStampedKeys
 }
 
 func (d *driver) close() {
@@ -100,6 +105,9 @@ func (d *driver) take(s *Step) (string, error) {
 	}
 	if span, writes := s.touches(); writes {
 		c.touched = append(c.touched, span)
+	}
+	if s.Kind == SetStampedKey {
+		c.stamped = append(c.stamped, s)
 	}
 	a := c.tx.Do(s, d.version(s))
 	if errors.Is(a.Err, ErrInterfered) {
@@ -153,10 +161,10 @@ func (d *driver) settle(s *Step, a *Answer) {
 		c.touched = nil
 	case Cancel, Reset:
 		d.endWatches(s.Client, watchFailed)
-		c.touched, c.set = nil, false
+		c.touched, c.stamped, c.set = nil, nil, false
 	case OnError:
 		d.endWatches(s.Client, watchUnknown)
-		c.touched, c.set = nil, false
+		c.touched, c.stamped, c.set = nil, nil, false
 	case SetReadVersion:
 		c.set = true
 	default:
@@ -202,7 +210,7 @@ func (d *driver) result(s *Step, a *Answer) string {
 	case Committed:
 		return l.name(a.Version)
 	case Conflicts:
-		return "read " + spans(a.Reads) + " write " + spans(a.Writes)
+		return "read " + spans(a.Reads, quote) + " write " + spans(a.Writes, d.clients[s.Client].writeBound(l))
 	case ApproximateSize:
 		return strconv.FormatInt(a.Size, 10)
 	case Versionstamp:
@@ -212,13 +220,33 @@ func (d *driver) result(s *Step, a *Answer) string {
 	}
 }
 
-func spans(list []Span) string {
+// writeBound returns how to print an end of a write conflict range. That of a
+// stamped key begins with the stamp that the read version would give: it is
+// printed as the read version's name.
+func (c *attempt) writeBound(l *ledger) func(key string) string {
+	return func(key string) string {
+		for _, s := range c.stamped {
+			head, tail := s.Key[:s.N], s.Key[s.N+store.StampBytes:]
+			if len(key) != len(s.Key) || !strings.HasPrefix(key, head) || !strings.HasSuffix(key, "\x00\x00"+tail) {
+				continue
+			}
+			text := quote(head) + "{read " + l.readName(int64(binary.BigEndian.Uint64([]byte(key[s.N:])))) + "}"
+			if tail != "" {
+				text += quote(tail)
+			}
+			return text
+		}
+		return quote(key)
+	}
+}
+
+func spans(list []Span, bound func(key string) string) string {
 	if len(list) == 0 {
 		return "none"
 	}
 	text := ""
 	for _, s := range list {
-		text += "[" + quote(s.Begin) + ", " + quote(s.End) + ")"
+		text += "[" + bound(s.Begin) + ", " + bound(s.End) + ")"
 	}
 	return text
 }
