@@ -2,6 +2,7 @@ package litmus
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 
 	"github.com/kelpie-registry/kelpie/store"
@@ -16,6 +17,7 @@ var base = theme{
 	ReadConflict: 2, WriteConflict: 2, WatchKey: 1, Fired: 1, Commit: 2, Committed: 1, Cancel: 1,
 	GetKey: 3, GetSelected: 2, AtomicOp: 3, SetStampedKey: 1, SetReadVersion: 1, HideWrite: 1,
 	Conflicts: 2, ApproximateSize: 1, Versionstamp: 1, Reset: 1, OnError: 1,
+	SetOption: 1, Iterate: 1, Conflicting: 1, LateStamp: 1,
 }
 
 // themes are drawn from, one or two for a program.
@@ -23,11 +25,14 @@ var themes = []theme{
 	{Get: 12, Set: 12},
 	{GetRange: 16, Set: 6, Clear: 6, ClearRange: 4},
 	{Add: 12, AtomicOp: 20, Get: 6, Set: 4, Clear: 3},
-	{SetStamped: 8, SetStampedKey: 8, Versionstamp: 6, GetRange: 6, Committed: 4},
+	{SetStamped: 8, SetStampedKey: 8, Versionstamp: 6, GetRange: 6, Get: 6, Set: 4, Committed: 4},
 	{WatchKey: 12, Fired: 14, CancelWatch: 2, Set: 12, Clear: 4},
 	{GetKey: 14, GetSelected: 10, Set: 6, Clear: 4, GetRange: 4},
 	{ReadConflict: 10, WriteConflict: 10, HideWrite: 6, Conflicts: 10, Set: 6},
 	{Cancel: 8, Commit: 6, Reset: 6, OnError: 12, Committed: 4, ApproximateSize: 4},
+	{SetOption: 14, Set: 6, SetStamped: 4, Get: 10, GetRange: 4, OnError: 4, Commit: 3},
+	{Iterate: 16, Set: 14, Conflicts: 6, GetRange: 3},
+	{Conflicting: 8, SetOption: 6, Get: 6, Set: 8, Commit: 4},
 	{SetReadVersion: 10, ReadVersion: 6, ApproximateSize: 4},
 }
 
@@ -63,7 +68,9 @@ func (g *generator) kind() Kind {
 // it has drawn is not determined.
 func (g *generator) fill(s *Step, d *draft) bool {
 	switch s.Kind {
-	case Get, GetAll, GetRange, GetKey, GetSelected, WatchKey:
+	case SetOption:
+		return g.fillOption(s, d)
+	case Get, GetAll, GetRange, GetKey, GetSelected, WatchKey, Iterate:
 		return g.fillRead(s, d)
 	case Set, Clear, ClearRange, Add, SetStamped, AtomicOp, SetStampedKey:
 		return g.fillWrite(s, d)
@@ -73,7 +80,7 @@ func (g *generator) fill(s *Step, d *draft) bool {
 		s.N = int64(1 + g.IntN(g.watches))
 	case SetReadVersion:
 		s.N = choose(g, int64(FirstCommit), LastCommit, LastCommit, VersionOne, VersionZero)
-		if g.Slow && g.oneIn(3) {
+		if g.Slow && g.oneIn(2) {
 			s.N = FutureVersion
 		}
 		return !d.version || g.oneIn(6)
@@ -93,7 +100,7 @@ func (g *generator) fillRead(s *Step, d *draft) bool {
 	case Get:
 		s.Key = g.key()
 		if g.Level == Client && d.version && g.oneIn(40) {
-			s.Key = choose(g, "\xff", "\xff/x")
+			s.Key = choose(g, "\xff", "\xff/x", "\xff\xff/nowhere")
 			return true
 		}
 		return d.settled(g, point(s.Key))
@@ -113,13 +120,16 @@ func (g *generator) fillRead(s *Step, d *draft) bool {
 			return true
 		case g.Level == Client && d.version && !s.Snapshot && g.oneIn(40):
 			s.Key, s.End = "\xfe", "\xff\x00"
+			if d.system || g.oneIn(2) {
+				s.Key, s.End = "\xff\xff/transaction/", "\xff\xff/v"
+			}
 			return true
 		}
 		return d.settled(g, Span{s.Key, s.End})
 	case GetKey:
 		s.Snapshot = false
 		s.From = g.selector()
-		if g.oneIn(30) {
+		if g.oneIn(30) && !d.system {
 			s.From = Selector{"\xff/x", false, 1}
 		}
 	case GetSelected:
@@ -129,6 +139,15 @@ func (g *generator) fillRead(s *Step, d *draft) bool {
 		if g.oneIn(2) {
 			s.Limit = 1 + g.IntN(3)
 		}
+	case Iterate:
+		s.Key, s.End = g.span(false)
+		s.Reverse = g.oneIn(3)
+		s.Mode = choose(g, Iterator, Small, Small, Small, Medium, Exact)
+		s.N = int64(choose(g, 0, 1, 2, 3, 4, 100))
+		if g.oneIn(3) {
+			s.Limit = 1 + g.IntN(5)
+		}
+		return s.Key < s.End
 	case WatchKey:
 		s.Key, s.Snapshot = g.key(), false
 	default:
@@ -161,7 +180,7 @@ func (g *generator) fillConflict(s *Step, d *draft) bool {
 	switch {
 	case s.Key > s.End:
 		d.broken = true
-	case g.Level == Client && g.oneIn(40):
+	case g.Level == Client && !d.system && g.oneIn(40):
 		s.Key, s.End = "\xff/x", "\xff/x\x00"
 		d.doomed = true
 	}
@@ -190,7 +209,7 @@ func (g *generator) fillWrite(s *Step, d *draft) bool {
 		s.Value = choose(g, g.operand(), g.operand(), g.value())
 		return s.Key != g.stamped
 	case SetStampedKey:
-		head := choose(g, "s/", "p/", "ab")
+		head := choose(g, "s/", "p/", "a", "ab")
 		s.N = int64(len(head))
 		s.Key = head + strings.Repeat("-", store.StampBytes) + choose(g, "", "/1", "/2")
 		s.Value = g.value()
@@ -211,7 +230,7 @@ func (g *generator) fillRefused(s *Step, d *draft) bool {
 			s.Key, s.End = "x", "\xff\x01"
 		}
 	case g.Level == Client && (s.Kind == Set || s.Kind == Clear):
-		s.Key = choose(g, "\xff", "\xff/x")
+		s.Key = choose(g, "\xff", "\xff/x", "\xff\xff/x")
 	case g.Level == Client && s.Kind == SetStampedKey:
 		s.Key, s.N = choose(g, "1234567890", "\xff1234567890"), 1
 	default:
@@ -223,6 +242,9 @@ func (g *generator) fillRefused(s *Step, d *draft) bool {
 
 // value returns a short value. None holds what could be taken for a stamp.
 func (g *generator) value() string {
+	if g.weights[Iterate] > base[Iterate] && g.oneIn(2) {
+		return strings.Repeat("v", 100) // so that the bounds of the streaming modes are in reach
+	}
 	switch g.IntN(8) {
 	case 0:
 		return ""
@@ -287,7 +309,11 @@ func (g *generator) longValue(over int) []Step {
 
 func (g *generator) longKeyRead() []Step {
 	key := g.longest(1)
-	return []Step{{Kind: Get, Key: key}, {Kind: Clear, Key: key}, {Kind: ClearRange, Key: key, End: key + "k"}, {Kind: Commit}}
+	script := []Step{{Kind: Get, Key: key}, {Kind: Clear, Key: key}, {Kind: ClearRange, Key: key, End: key + "k"}, {Kind: Commit}}
+	if g.Level == Client {
+		script = slices.Insert(script, 3, Step{Kind: GetRange, Key: "a", End: key + "k"}, Step{Kind: Conflicts})
+	}
+	return script
 }
 
 // Sizes that FoundationDB counts for a set.

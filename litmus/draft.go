@@ -21,9 +21,24 @@ type draft struct {
 	doomed  bool // the commit will fail, and only the commit is asked
 	unread  bool // it has read the unreadable: the commit fails
 	reset   bool // it went through Reset or OnError
+	kept    bool // it went through Reset alone: the committed version is still there
+	late    bool // it has written something that it could read
+	plain   bool // it does not read its writes
+	bypass  bool // it may read the unreadable
+	system  bool // it may read system keys
+	reports bool // it tells what conflicted
+	after   bool // the life before did not read all of its writes
+	mayFail bool // the commit may be refused by the client itself
+	limited bool // OnError may be called limit times
+	limit   int64
+	retries int64 // calls of OnError
+	hides   int   // above 0: its snapshot reads do not see its writes
+	touches int   // calls that read or write, or may do
 	wrote   []Span
 	read    []Span
 	stamps  []Span // unreadable until the commit
+
+	stampedKey bool // some of stamps are those of a stamped key
 }
 
 func overlap(spans []Span, s Span) bool {
@@ -35,6 +50,15 @@ func point(key string) Span { return Span{key, key + "\x00"} }
 // note keeps track of what a step does to the transaction.
 func (d *draft) note(s *Step) {
 	switch s.Kind {
+	case ReadVersion, SetReadVersion, SetOption:
+	default:
+		d.touches++
+	}
+	switch s.Kind {
+	case SetOption:
+		d.noteOption(s)
+	case Set, Clear:
+		d.late = true
 	case ReadVersion:
 		d.version = true
 	case SetReadVersion:
@@ -42,25 +66,26 @@ func (d *draft) note(s *Step) {
 		d.aged = d.aged || s.N == VersionOne || s.N == FutureVersion
 		d.version = true
 	case Get:
-		d.readSpan(point(s.Key))
+		d.readSpan(point(s.Key), s.Snapshot)
 	case GetAll:
 		for _, k := range s.Keys {
-			d.readSpan(point(k))
+			d.readSpan(point(k), s.Snapshot)
 		}
 	case WatchKey:
-		d.readSpan(point(s.Key))
-	case GetRange:
+		d.readSpan(point(s.Key), false)
+	case GetRange, Iterate:
 		if s.Limit >= 0 {
-			d.readSpan(Span{s.Key, s.End})
+			d.readSpan(Span{s.Key, s.End}, s.Snapshot)
 		}
 	case GetKey, GetSelected:
-		d.readSpan(Span{"", firstSystemKey})
+		d.readSpan(Span{"", firstSystemKey}, false)
 	case Commit:
 		d.state = draftEnded
+		d.doomed = d.doomed || d.mayFail
 	case Cancel:
 		d.state = draftCanceled
 	case Reset:
-		*d = draft{state: draftOpen, reset: true}
+		*d = draft{state: draftOpen, reset: true, kept: !d.reset || d.kept}
 	case OnError:
 		d.onError(s.N)
 	case SetStamped, SetStampedKey:
@@ -79,23 +104,27 @@ func (d *draft) noteStamp(s *Step) {
 		d.stamps = append(d.stamps, point(s.Key))
 	default:
 		d.stamps = append(d.stamps, stampedSpan(s.Key, int(s.N)))
+		d.stampedKey = true
 	}
 }
 
-func (d *draft) readSpan(s Span) {
+func (d *draft) readSpan(s Span, snapshot bool) {
 	if s.Begin < s.End {
 		d.version = true
 		d.read = append(d.read, s)
 	}
-	d.unread = d.unread || overlap(d.stamps, s)
+	sees := !d.plain && !d.bypass && !(snapshot && d.hides > 0)
+	d.unread = d.unread || sees && overlap(d.stamps, s)
 }
 
 // onError keeps track of OnError: what may be retried resets the transaction.
 func (d *draft) onError(code int64) {
+	limit := draft{limited: d.limited, limit: d.limit, retries: d.retries + 1, after: d.plain || d.hides > 0}
 	switch {
 	case d.state == draftCanceled:
-	case slices.Contains(retried, code):
-		*d = draft{state: draftOpen, reset: true}
+	case slices.Contains(retried, code) && !(d.limited && d.retries >= d.limit):
+		*d = limit
+		d.state, d.reset = draftOpen, true
 	default:
 		*d = draft{state: draftCanceled, reset: true, doomed: d.state == draftEnded}
 	}
@@ -128,7 +157,11 @@ func (g *generator) allowed(d *draft, k Kind) bool {
 	case Fired, CancelWatch:
 		return g.watches > 0
 	case Committed:
-		return !d.reset && (d.state == draftOpen || d.state == draftEnded)
+		return !d.reset && (d.state == draftOpen || d.state == draftEnded) || d.kept && d.state == draftOpen
+	case Conflicting:
+		return !d.reset && !d.failing() && !d.doomed && !d.aged && (d.state == draftOpen || d.state == draftEnded)
+	case LateStamp:
+		return d.state == draftEnded && !d.failing() && !d.doomed && !d.aged
 	case Reset:
 		return d.state != draftNone
 	case OnError:
@@ -147,9 +180,11 @@ func (g *generator) allowed(d *draft, k Kind) bool {
 	}
 }
 
+func (d *draft) failing() bool { return d.broken || d.unread }
+
 // allowedOpen is allowed for an open transaction.
 func (g *generator) allowedOpen(d *draft, k Kind) bool {
-	failing := d.broken || d.unread
+	failing := d.failing()
 	switch {
 	case k == Commit || k == Cancel:
 		return true
@@ -161,7 +196,16 @@ func (g *generator) allowedOpen(d *draft, k Kind) bool {
 		return k == Get || k == GetRange
 	}
 	switch k {
-	case GetAll, WatchKey, GetKey, GetSelected:
+	case WatchKey:
+		// The adapters read what a watch compares with, and see what it sees.
+		return d.version && !(d.aged && g.Level == Port) && !d.plain && !d.bypass && d.hides <= 0
+	case SetStampedKey:
+		return !d.bypass
+	case Iterate:
+		return d.version && !d.aged
+	case SetOption:
+		return !d.aged
+	case GetAll, GetKey, GetSelected:
 		return d.version && !(d.aged && g.Level == Port)
 	case Conflicts:
 		return d.version && !d.aged

@@ -41,6 +41,7 @@ type generator struct {
 
 	keys    []string // in order; few, so that clients meet
 	stamped string   // the key that may get a stamp; no arithmetic on it
+	option  Option   // that comes more often than others
 	weights [kinds]int
 	total   int
 	drafts  [Clients]draft
@@ -70,6 +71,9 @@ func newGenerator(o Generation, seed uint64) *generator {
 	g.keys = g.chooseKeys()
 	g.stamped = g.keys[g.IntN(len(g.keys))]
 	g.chooseWeights()
+	if o.Level == Client {
+		g.option = Option(g.IntN(int(options)))
+	}
 	return g
 }
 
@@ -199,6 +203,7 @@ func (g *generator) draw(client int, k Kind) {
 	switch {
 	case k == WatchKey:
 		g.watches++
+	case g.Level == Client && g.follow(&s, d):
 	case k == Commit && g.oneIn(8):
 		g.draw(client, Committed)
 	case k == Commit && g.Level == Client && g.oneIn(8):

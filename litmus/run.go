@@ -196,7 +196,7 @@ func (d *driver) result(s *Step, a *Answer) string {
 			b.WriteString(l.value(v))
 		}
 		return b.String()
-	case GetRange, GetSelected:
+	case GetRange, GetSelected, Iterate:
 		return l.rows(a.Rows, a.More)
 	case GetKey:
 		return l.bytes(a.Key)
@@ -210,7 +210,9 @@ func (d *driver) result(s *Step, a *Answer) string {
 	case Committed:
 		return l.name(a.Version)
 	case Conflicts:
-		return "read " + spans(a.Reads, quote) + " write " + spans(a.Writes, d.clients[s.Client].writeBound(l))
+		return "read " + spans(a.Reads, l.bytes) + " write " + spans(a.Writes, d.clients[s.Client].writeBound(l))
+	case Conflicting:
+		return spans(a.Reads, l.bytes)
 	case ApproximateSize:
 		return strconv.FormatInt(a.Size, 10)
 	case Versionstamp:
@@ -236,7 +238,7 @@ func (c *attempt) writeBound(l *ledger) func(key string) string {
 			}
 			return text
 		}
-		return quote(key)
+		return l.bytes(key)
 	}
 }
 

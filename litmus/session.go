@@ -52,7 +52,7 @@ type Answer struct {
 	Version int64  // of ReadVersion, Commit and Committed; 0 or less: none
 	Size    int64
 	Stamp   []byte
-	Reads   []Span // of Conflicts
+	Reads   []Span // of Conflicts and Conflicting
 	Writes  []Span
 	Watch   store.Watch
 }

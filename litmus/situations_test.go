@@ -15,10 +15,12 @@ type situations struct {
 	contended int               // commits of what was read and written while others wrote it
 	refused   int               // of them
 	known     map[string]string // values that plain sets have left, of the present program
+	watches   lives             // of the present program
 }
 
 // attempt is what the lines tell of a client's transaction.
 type attempt struct {
+	client
 	open   bool
 	reads  map[string][]litmus.Span // by the way of reading
 	own    []litmus.Span            // set or cleared
@@ -32,7 +34,7 @@ type attempt struct {
 }
 
 func newAttempt() attempt {
-	return attempt{open: true, reads: map[string][]litmus.Span{}, hit: map[string]bool{}, sets: map[string]string{}}
+	return attempt{client: client{options: map[litmus.Option]bool{}, stamped: map[string]bool{}}, open: true, reads: map[string][]litmus.Span{}, hit: map[string]bool{}, sets: map[string]string{}}
 }
 
 func (s *situations) add(name string) { s.counts[name]++ }
@@ -40,7 +42,7 @@ func (s *situations) add(name string) { s.counts[name]++ }
 // program adds what one program showed.
 func (s *situations) program(p *litmus.Program, lines []byte) {
 	var clients [litmus.Clients]attempt
-	s.known = map[string]string{}
+	s.known, s.watches = map[string]string{}, lives{fired: map[string]map[int64]bool{}}
 	results := strings.Split(strings.TrimSuffix(string(lines), "\n"), "\n")
 	for i := range p.Steps {
 		step := &p.Steps[i]
@@ -51,14 +53,22 @@ func (s *situations) program(p *litmus.Program, lines []byte) {
 
 func (s *situations) step(step *litmus.Step, answer string, clients *[litmus.Clients]attempt) {
 	c := &clients[step.Client]
-	if step.Kind == litmus.GetAll && !strings.HasPrefix(answer, "error") {
+	switch {
+	case step.Kind == litmus.GetAll && !strings.HasPrefix(answer, "error"):
 		answer = "values"
+	case step.Kind == litmus.Conflicting && strings.HasPrefix(answer, "["):
+		answer = "read ranges"
 	}
 	s.add(modified(step) + " -> " + class(answer))
 	failed := strings.HasPrefix(answer, "error")
+	s.life(step, answer, c)
+	s.watching(step, answer)
 	switch step.Kind {
-	case litmus.Begin, litmus.Reset:
+	case litmus.Begin:
 		*c = newAttempt()
+		return
+	case litmus.Reset:
+		*c = renewed(c, litmus.Reset)
 		return
 	case litmus.Age:
 		for i := range clients {
@@ -72,7 +82,7 @@ func (s *situations) step(step *litmus.Step, answer string, clients *[litmus.Cli
 	}
 	switch step.Kind {
 	case litmus.OnError:
-		*c = newAttempt()
+		*c = renewed(c, litmus.OnError)
 		c.open = !failed
 	case litmus.Cancel:
 		c.open = false
@@ -144,6 +154,9 @@ func (s *situations) writes(step *litmus.Step, c *attempt) {
 	switch step.Kind {
 	case litmus.Set, litmus.Clear, litmus.SetStamped:
 		span = point(step.Key)
+		if step.Kind == litmus.SetStamped {
+			c.stamped[step.Key] = true
+		}
 		if step.Kind == litmus.Set {
 			c.sets[step.Key] = step.Value
 		}
@@ -157,6 +170,11 @@ func (s *situations) writes(step *litmus.Step, c *attempt) {
 		if step.Kind == litmus.AtomicOp {
 			s.add(step.Op.String() + " on " + s.base(step, c))
 		}
+	case litmus.SetStampedKey:
+		if int(step.N) <= len(step.Key)-10 {
+			c.becoming = append(c.becoming, becomes(step))
+		}
+		return
 	case litmus.WriteConflict:
 		span = litmus.Span{Begin: step.Key, End: step.End}
 	case litmus.HideWrite:
@@ -231,6 +249,8 @@ func (s *situations) commit(answer string, c *attempt, clients *[litmus.Clients]
 		s.add("refused for " + only)
 	case wrote && only != "":
 		s.add("not refused for " + only)
+	case wrote && !conflict && c.near && len(c.hit) == 0:
+		s.add("not refused for what no stamped key became")
 	case wrote && c.stale && len(c.reads) == 0:
 		s.add("not refused, had read nothing")
 	case answer == "ok" && len(c.hit) > 0:
@@ -249,6 +269,7 @@ func (s *situations) commit(answer string, c *attempt, clients *[litmus.Clients]
 			continue
 		}
 		other.stale = true
+		other.meets(c.becoming)
 		for way, spans := range other.reads {
 			for _, r := range spans {
 				for _, w := range c.writes {
@@ -269,6 +290,8 @@ func modified(s *litmus.Step) string {
 		name = s.Op.String()
 	case litmus.GetSelected:
 		name = "selected range"
+	case litmus.Iterate:
+		name += " " + s.Mode.String()
 	case litmus.GetKey:
 		name += map[bool]string{true: " down", false: " up"}[s.From.Offset < 1]
 	case litmus.SetReadVersion, litmus.OnError:

@@ -55,6 +55,10 @@ const (
 	Versionstamp                // of the commit
 	Reset                       // the transaction
 	OnError                     // with error number N
+	SetOption                   // Option, to N if it takes a number
+	Iterate                     // over [Key, End) in Mode, taking up to N rows one by one
+	Conflicting                 // the reads that made the commit conflict
+	LateStamp                   // asks for the stamp when the commit is over
 	kinds                       // how many there are
 )
 
@@ -109,7 +113,13 @@ var vocabulary = [kinds]kindRow{
 	ApproximateSize: {"approximate-size", true, noArguments},
 	Versionstamp:    {"versionstamp", true, noArguments},
 	Reset:           {"reset", true, noArguments},
-	OnError:         {"on-error", true, func(s *Step) string { return fmt.Sprint(s.N) }},
+	SetOption:       {"option", true, optionText},
+	Iterate: {"iterate", true, func(s *Step) string {
+		return s.snapshot() + s.span() + fmt.Sprintf(" %v take %d", s.Mode, s.N) + s.bounds()
+	}},
+	Conflicting: {"conflicting", true, noArguments},
+	LateStamp:   {"late-versionstamp", true, noArguments},
+	OnError:     {"on-error", true, func(s *Step) string { return fmt.Sprint(s.N) }},
 }
 
 // Name returns the kind's name.
@@ -128,6 +138,8 @@ type Step struct {
 	Snapshot bool
 	Op       Atomic
 	From, To Selector
+	Option   Option
+	Mode     Mode
 }
 
 // String returns the step as its line has it, without the client.

@@ -34,9 +34,9 @@ func (t *transaction) Do(s *litmus.Step, version int64) litmus.Answer {
 	}
 	var a litmus.Answer
 	switch s.Kind {
-	case litmus.ReadVersion, litmus.Get, litmus.GetAll, litmus.GetRange, litmus.GetKey, litmus.GetSelected, litmus.WatchKey:
+	case litmus.ReadVersion, litmus.Get, litmus.GetAll, litmus.GetRange, litmus.GetKey, litmus.GetSelected, litmus.WatchKey, litmus.Iterate:
 		a = t.read(s)
-	case litmus.Commit, litmus.Committed, litmus.Versionstamp, litmus.Conflicts, litmus.ApproximateSize:
+	case litmus.Conflicting, litmus.LateStamp, litmus.Commit, litmus.Committed, litmus.Versionstamp, litmus.Conflicts, litmus.ApproximateSize:
 		a = t.ask(s)
 	case litmus.Cancel:
 		t.tx.Cancel()
@@ -50,6 +50,8 @@ func (t *transaction) Do(s *litmus.Step, version int64) litmus.Answer {
 		return a // the number that was asked about is no interference
 	case litmus.SetReadVersion:
 		t.tx.SetReadVersion(version)
+	case litmus.SetOption:
+		a.Err = t.option(s)
 	default:
 		a = t.write(s)
 	}
@@ -79,6 +81,8 @@ func (t *transaction) read(s *litmus.Step) litmus.Answer {
 	case litmus.GetRange:
 		r := fdb.KeyRange{Begin: fdb.Key(t.prefix.Bound(s.Key)), End: fdb.Key(t.prefix.Bound(s.End))}
 		t.getRange(from, r, s, &a)
+	case litmus.Iterate:
+		t.iterate(from, s, &a)
 	case litmus.GetSelected:
 		t.getRange(from, fdb.SelectorRange{Begin: t.selector(s.From), End: t.selector(s.To)}, s, &a)
 	case litmus.GetKey:
@@ -116,6 +120,23 @@ func (t *transaction) getRange(from reader, r fdb.Range, s *litmus.Step, a *litm
 	rows, err := from.GetRange(r, fdb.RangeOptions{Limit: s.Limit, Mode: fdb.StreamingModeWantAll, Reverse: s.Reverse}).GetSliceWithError()
 	a.More = s.Limit > 0 && len(rows) == s.Limit
 	a.Rows, a.Err = t.prefix.Rows(keyValues(rows)), err
+}
+
+// iterate takes rows one by one. It looks for one more at last, so that nothing
+// is under way behind the step.
+func (t *transaction) iterate(from reader, s *litmus.Step, a *litmus.Answer) {
+	r := fdb.KeyRange{Begin: fdb.Key(t.prefix.Bound(s.Key)), End: fdb.Key(t.prefix.Bound(s.End))}
+	it := from.GetRange(r, fdb.RangeOptions{Limit: s.Limit, Mode: fdb.StreamingMode(s.Mode), Reverse: s.Reverse}).Iterator()
+	var rows []fdb.KeyValue
+	for a.More = it.Advance(); a.More && len(rows) < int(s.N); a.More = it.Advance() {
+		kv, err := it.Get()
+		if err != nil {
+			a.Err = err
+			return
+		}
+		rows = append(rows, kv)
+	}
+	a.Rows = t.prefix.Rows(keyValues(rows))
 }
 
 func (t *transaction) selector(s litmus.Selector) fdb.KeySelector {
@@ -207,20 +228,24 @@ func (t *transaction) ask(s *litmus.Step) (a litmus.Answer) {
 		var key fdb.Key
 		key, a.Err = t.stamp.Get()
 		a.Stamp = key
+	case litmus.LateStamp:
+		_, a.Err = t.tx.GetVersionstamp().Get()
+	case litmus.Conflicting:
+		a.Reads, a.Err = t.conflicts("conflicting_keys/")
 	case litmus.ApproximateSize:
 		a.Size, a.Err = t.tx.GetApproximateSize().Get()
 	default:
-		if a.Reads, a.Err = t.conflicts("read"); a.Err == nil {
-			a.Writes, a.Err = t.conflicts("write")
+		if a.Reads, a.Err = t.conflicts("read_conflict_range/"); a.Err == nil {
+			a.Writes, a.Err = t.conflicts("write_conflict_range/")
 		}
 	}
 	return a
 }
 
-// conflicts reads the conflict ranges of a kind from where the client shows
-// them; see [litmus.Prefix.Spans].
-func (t *transaction) conflicts(kind string) ([]litmus.Span, error) {
-	space := "\xff\xff/transaction/" + kind + "_conflict_range/"
+// conflicts reads the ranges that the client shows in a part of its special keys;
+// see [litmus.Prefix.Spans].
+func (t *transaction) conflicts(part string) ([]litmus.Span, error) {
+	space := "\xff\xff/transaction/" + part
 	rows, err := t.tx.GetRange(fdb.KeyRange{Begin: fdb.Key(space), End: fdb.Key(space + "\xff\xff")}, fdb.RangeOptions{}).GetSliceWithError()
 	if err != nil {
 		return nil, err

@@ -21,9 +21,9 @@ func (t *transaction) Close() { t.tx.Cancel() }
 // Do implements litmus.Transaction.
 func (t *transaction) Do(s *litmus.Step, version int64) litmus.Answer {
 	switch s.Kind {
-	case litmus.ReadVersion, litmus.Get, litmus.GetAll, litmus.GetRange, litmus.GetKey, litmus.GetSelected, litmus.WatchKey:
+	case litmus.ReadVersion, litmus.Get, litmus.GetAll, litmus.GetRange, litmus.GetKey, litmus.GetSelected, litmus.WatchKey, litmus.Iterate:
 		return t.read(s)
-	case litmus.Commit, litmus.Committed, litmus.Versionstamp, litmus.Conflicts, litmus.ApproximateSize:
+	case litmus.Conflicting, litmus.LateStamp, litmus.Commit, litmus.Committed, litmus.Versionstamp, litmus.Conflicts, litmus.ApproximateSize:
 		return t.ask(s)
 	case litmus.Cancel:
 		t.tx.Cancel()
@@ -36,6 +36,8 @@ func (t *transaction) Do(s *litmus.Step, version int64) litmus.Answer {
 		return litmus.Answer{Err: err}
 	case litmus.SetReadVersion:
 		t.tx.SetReadVersion(version)
+	case litmus.SetOption:
+		return litmus.Answer{Err: t.option(s)}
 	default:
 		return t.write(s)
 	}
@@ -46,6 +48,7 @@ func (t *transaction) Do(s *litmus.Step, version int64) litmus.Answer {
 type reader interface {
 	Get(key []byte) *simfdb.FutureByteSlice
 	GetChunk(begin, end simfdb.KeySelector, o simfdb.ChunkOptions) *simfdb.Future[simfdb.Chunk]
+	GetRange(begin, end simfdb.KeySelector, o simfdb.RangeOptions) *simfdb.RangeResult
 	GetKey(s simfdb.KeySelector) *simfdb.FutureKey
 }
 
@@ -64,6 +67,8 @@ func (t *transaction) read(s *litmus.Step) litmus.Answer {
 	case litmus.GetRange:
 		begin, end := t.prefix.Bound(s.Key), t.prefix.Bound(s.End)
 		t.getRange(from, simfdb.FirstGreaterOrEqual(begin), simfdb.FirstGreaterOrEqual(end), s, &a)
+	case litmus.Iterate:
+		t.iterate(from, s, &a)
 	case litmus.GetSelected:
 		t.getRange(from, t.selector(s.From), t.selector(s.To), s, &a)
 	case litmus.GetKey:
@@ -99,6 +104,23 @@ func (t *transaction) getRange(from reader, begin, end simfdb.KeySelector, s *li
 	o := simfdb.ChunkOptions{Limit: s.Limit, Mode: simfdb.StreamingModeWantAll, Reverse: s.Reverse}
 	chunk, err := from.GetChunk(begin, end, o).Get()
 	a.Rows, a.More, a.Err = t.prefix.Rows(chunk.KeyValues), chunk.More, err
+}
+
+// iterate takes rows one by one. It looks for one more at last, so that nothing
+// is under way behind the step.
+func (t *transaction) iterate(from reader, s *litmus.Step, a *litmus.Answer) {
+	begin, end := simfdb.FirstGreaterOrEqual(t.prefix.Bound(s.Key)), simfdb.FirstGreaterOrEqual(t.prefix.Bound(s.End))
+	it := from.GetRange(begin, end, simfdb.RangeOptions{Limit: s.Limit, Mode: simfdb.StreamingMode(s.Mode), Reverse: s.Reverse}).Iterator()
+	var rows []simfdb.KeyValue
+	for a.More = it.Advance(); a.More && len(rows) < int(s.N); a.More = it.Advance() {
+		kv, err := it.Get()
+		if err != nil {
+			a.Err = err
+			return
+		}
+		rows = append(rows, kv)
+	}
+	a.Rows = t.prefix.Rows(rows)
 }
 
 func (t *transaction) selector(s litmus.Selector) simfdb.KeySelector {
@@ -174,20 +196,24 @@ func (t *transaction) ask(s *litmus.Step) (a litmus.Answer) {
 		a.Version = t.tx.GetCommittedVersion()
 	case litmus.Versionstamp:
 		a.Stamp, a.Err = t.stamp.Get()
+	case litmus.LateStamp:
+		_, a.Err = t.tx.GetVersionstamp().Get()
+	case litmus.Conflicting:
+		a.Reads, a.Err = t.conflicts("conflicting_keys/")
 	case litmus.ApproximateSize:
 		a.Size, a.Err = t.tx.GetApproximateSize().Get()
 	default:
-		if a.Reads, a.Err = t.conflicts("read"); a.Err == nil {
-			a.Writes, a.Err = t.conflicts("write")
+		if a.Reads, a.Err = t.conflicts("read_conflict_range/"); a.Err == nil {
+			a.Writes, a.Err = t.conflicts("write_conflict_range/")
 		}
 	}
 	return a
 }
 
-// conflicts reads the conflict ranges of a kind from where the client shows
-// them; see [litmus.Prefix.Spans].
-func (t *transaction) conflicts(kind string) ([]litmus.Span, error) {
-	space := "\xff\xff/transaction/" + kind + "_conflict_range/"
+// conflicts reads the ranges that the client shows in a part of its special keys;
+// see [litmus.Prefix.Spans].
+func (t *transaction) conflicts(part string) ([]litmus.Span, error) {
+	space := "\xff\xff/transaction/" + part
 	begin, end := simfdb.FirstGreaterOrEqual([]byte(space)), simfdb.FirstGreaterOrEqual([]byte(space+"\xff\xff"))
 	chunk, err := t.tx.GetChunk(begin, end, simfdb.ChunkOptions{Mode: simfdb.StreamingModeWantAll}).Get()
 	if err != nil {
