@@ -56,6 +56,16 @@ func instead(of, op litmus.Atomic) func(t litmus.Transaction, s *litmus.Step, ve
 	})
 }
 
+// without is a client that ignores an option.
+func without(o litmus.Option) func(t litmus.Transaction, s *litmus.Step, version int64) litmus.Answer {
+	return func(t litmus.Transaction, s *litmus.Step, version int64) litmus.Answer {
+		if s.Kind == litmus.SetOption && s.Option == o {
+			return litmus.Answer{}
+		}
+		return t.Do(s, version)
+	}
+}
+
 // bugs are clients that programs must tell from the right one.
 var bugs = []struct {
 	name string
@@ -131,6 +141,30 @@ var bugs = []struct {
 	{"a read-only transaction has a stamp", answered(func(s *litmus.Step, a *litmus.Answer) {
 		if s.Kind == litmus.Versionstamp && a.Err != nil {
 			*a = litmus.Answer{Stamp: make([]byte, 10)}
+		}
+	})},
+	{"reads see own writes whatever the option", without(litmus.ReadYourWritesDisable)},
+	{"snapshot reads see own writes whatever the option", without(litmus.SnapshotRywDisable)},
+	{"stamped values stay unreadable", without(litmus.BypassUnreadable)},
+	{"system keys stay closed", without(litmus.ReadSystemKeys)},
+	{"whoever only reads a locked database may write", without(litmus.ReadLockAware)},
+	{"nothing tells which reads conflicted", without(litmus.ReportConflictingKeys)},
+	{"no limit on the size", without(litmus.SizeLimit)},
+	{"no limit on retries", without(litmus.RetryLimit)},
+	{"any number of tags", without(litmus.Tags)},
+	{"the small mode is medium", changed(func(s *litmus.Step) {
+		if s.Kind == litmus.Iterate && s.Mode == litmus.Small {
+			s.Mode = litmus.Medium
+		}
+	})},
+	{"exact without limits is medium", changed(func(s *litmus.Step) {
+		if s.Kind == litmus.Iterate && s.Mode == litmus.Exact {
+			s.Mode = litmus.Medium
+		}
+	})},
+	{"an iteration asks for all that it will take", changed(func(s *litmus.Step) {
+		if s.Kind == litmus.Iterate && s.Limit == 0 && s.N > 0 {
+			s.Limit = int(s.N)
 		}
 	})},
 	{"the limit of the transaction is a byte higher", answered(func(s *litmus.Step, a *litmus.Answer) {

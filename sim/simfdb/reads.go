@@ -118,10 +118,7 @@ func (l *life) lookAtWrites(k *lookup) error {
 	case unreadable && !l.options.bypassUnreadable:
 		return l.unreadable()
 	case unreadable && e != nil:
-		k.value, k.present = e.op.param, true
-		if e.op.kind == SetVersionstampedValue {
-			k.value = e.op.parameter()
-		}
+		k.value, k.present = e.value("", false)
 		k.known = true
 	case e != nil && e.dependent():
 		k.own = e

@@ -163,3 +163,25 @@ func TestReadsSeeOnlyEarlierWrites(t *testing.T) {
 		return nil
 	})
 }
+
+// TestBypassedStampReadsTheSameInARange holds a range to what a get returns.
+func TestBypassedStampReadsTheSameInARange(t *testing.T) {
+	inClient(t, Options{}, func(_ *lab, _ *sim.Host, cl *Client) error {
+		tr := cl.CreateTransaction()
+		_ = tr.Options().SetBypassUnreadable()
+		tr.SetVersionstampedValue([]byte("k"), append([]byte("a----------z"), 1, 0, 0, 0))
+		value, err := tr.Get([]byte("k")).Get()
+		if err != nil {
+			return err
+		}
+		rows, err := tr.GetRange(FirstGreaterOrEqual([]byte("k")), FirstGreaterOrEqual([]byte("l")), RangeOptions{}).GetSliceWithError()
+		if err != nil {
+			return err
+		}
+		want := "a----------z\x01\x00\x00\x00"
+		if len(rows) != 1 || string(rows[0].Value) != want || string(value) != want {
+			return fmt.Errorf("get %q, range %q, want %q", value, rows, want)
+		}
+		return nil
+	})
+}

@@ -32,10 +32,13 @@ type writeEntry struct {
 
 func (e *writeEntry) dependent() bool { return e.op.kind.atomic() }
 
-// value returns what a read of the entry sees, given the stored value. Of an
-// unreadable entry it tells only that there is a value.
+// value returns what a read of the entry sees, given the stored value. A
+// versionstamped value is as it was given.
 func (e *writeEntry) value(stored string, present bool) (string, bool) {
-	if e.op.kind == mutationSet || e.unreadable {
+	switch {
+	case e.op.kind == SetVersionstampedValue:
+		return e.op.parameter(), true
+	case e.op.kind == mutationSet || e.unreadable:
 		return e.op.param, true
 	}
 	stored, present = applyAtomic(e.op.kind, stored, present, e.op.param)
