@@ -1,6 +1,9 @@
 package conform
 
 import (
+	"errors"
+	"fmt"
+	"os"
 	"slices"
 
 	"github.com/spf13/pflag"
@@ -9,6 +12,7 @@ import (
 	"github.com/kelpie-registry/kelpie/litmus/onport"
 	"github.com/kelpie-registry/kelpie/litmus/onsimfdb"
 	"github.com/kelpie-registry/kelpie/store"
+	"github.com/kelpie-registry/kelpie/store/disk"
 	"github.com/kelpie-registry/kelpie/store/memory"
 )
 
@@ -41,9 +45,34 @@ func Stores() []Store {
 		onEngine("memory", onport.Options{Age: onport.AgeByCommits(window), Open: func() (store.Engine, error) {
 			return memory.New(memory.Options{Window: window}), nil
 		}}),
+		diskStore(),
 		fdbStore(),
 	}
 }
+
+// diskStore is store/disk, in a directory of its own that goes with it. It need
+// not survive the machine, so it does not wait for syncs.
+func diskStore() Store {
+	return Store{Name: "disk", Levels: []litmus.Level{litmus.Port}, Open: func(litmus.Level) (litmus.Store, error) {
+		directory, err := os.MkdirTemp("", "kelpie-conform-")
+		if err != nil {
+			return nil, fmt.Errorf("a temporary folder: %w", err)
+		}
+		return temporary{onport.New(onport.Options{
+			Open: func() (store.Engine, error) { return disk.Open(directory, disk.Options{Window: window, NoSync: true}) },
+			Keep: true, Age: onport.AgeByCommits(window),
+		}), directory}, nil
+	}}
+}
+
+// temporary is a store whose data goes with it.
+type temporary struct {
+	litmus.Store
+	directory string
+}
+
+// Close implements litmus.Store.
+func (t temporary) Close() error { return errors.Join(t.Store.Close(), os.RemoveAll(t.directory)) }
 
 const fdbClusterUsage = "cluster `file` of --store fdb (default: that of FoundationDB's client)"
 

@@ -16,7 +16,7 @@ var errNoFDB = errors.New("--store fdb: this simrun is built without FoundationD
 // the tag.
 func fdbStore() Store {
 	return Store{
-		Name: "fdb", Levels: []litmus.Level{litmus.Client},
+		Name: "fdb", Levels: []litmus.Level{litmus.Port, litmus.Client},
 		Flags: func(fs *pflag.FlagSet) { fs.String("fdb-cluster", "", fdbClusterUsage) },
 		Open:  func(litmus.Level) (litmus.Store, error) { return nil, errNoFDB },
 	}

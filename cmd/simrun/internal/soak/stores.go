@@ -32,7 +32,7 @@ type Cluster interface {
 
 // Stores returns the stores of this build, the default first.
 func Stores() []Store {
-	return []Store{{Name: "memory", Open: openMemory}, fdbStore()}
+	return []Store{{Name: "memory", Open: openMemory}, diskStore(), fdbStore()}
 }
 
 // fdbClusterUsage describes --fdb-cluster.
