@@ -17,6 +17,7 @@ import (
 
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 )
 
 // Options of a cluster. The zero value is three members as etcd configures
@@ -64,7 +65,8 @@ type Cluster struct {
 type member struct {
 	name         string
 	client, peer url.URL
-	server       *embed.Etcd // nil when it does not run
+	server       *embed.Etcd  // nil when it does not run
+	rpc          *grpc.Server // for clients; nil before it is there
 }
 
 // Start starts a cluster and waits until it has a leader.
@@ -159,6 +161,9 @@ func (c *Cluster) run(ctx context.Context, m *member, state string) error {
 	cfg.ElectionMs = 10 * cfg.TickMs
 	cfg.UnsafeNoFsync = c.o.NoSync
 	cfg.AutoCompactionMode, cfg.AutoCompactionRetention = embed.CompactorModePeriodic, "5m"
+	serving := make(chan *grpc.Server, 1) // a member has one address, and so one server
+	cfg.ServiceRegister = func(s *grpc.Server) { serving <- s }
+	cfg.GRPCAdditionalServerOptions = []grpc.ServerOption{grpc.WaitForHandlers(true)}
 	if c.o.MaxTxnOps != 0 {
 		cfg.MaxTxnOps = uint(c.o.MaxTxnOps)
 	}
@@ -169,11 +174,11 @@ func (c *Cluster) run(ctx context.Context, m *member, state string) error {
 	if err != nil {
 		return fmt.Errorf("embedded: start %s: %w", m.name, err)
 	}
-	m.server = server
+	m.server, m.rpc = server, nil
 	timeout := time.NewTimer(startTimeout)
 	defer timeout.Stop()
 	select {
-	case <-server.Server.ReadyNotify():
+	case m.rpc = <-serving: // which it does once it is ready
 		return nil
 	case err := <-server.Err():
 		return fmt.Errorf("embedded: start %s: %w", m.name, err)
@@ -231,6 +236,11 @@ func (c *Cluster) Stop(i int) {
 func (c *Cluster) stop(m *member) {
 	if m.server == nil {
 		return
+	}
+	// A request that meets a store which is closed already panics, and takes this
+	// process along. So the clients are cut off first.
+	if m.rpc != nil {
+		m.rpc.Stop()
 	}
 	m.server.Server.HardStop()
 	m.server.Close()
