@@ -41,7 +41,7 @@ func (s *Session) settled(a ActorID) {
 func (s *Session) nextDoubtful() (ActorID, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.doubtful) == 0 || s.over.Load() {
+	if len(s.doubtful) == 0 || s.over.Load() || s.ctx.Err() != nil { // the last: the host is closed
 		s.settling = false
 		return "", false
 	}
@@ -66,7 +66,7 @@ func (s *Session) settleAll(context.Context) {
 			s.doubtful = append(s.doubtful[1:], a)
 		}
 		s.mu.Unlock()
-		_ = s.r.host.Sleep(s.ctx, s.r.o.Retry.Delay(failures, s.r.host.Rand())) // the end of the session ends the loop
+		_ = s.r.host.Sleep(s.ctx, s.r.o.Retry.Delay(failures, s.r.host.Rand())) // the end of ctx ends the loop
 		failures++
 	}
 }

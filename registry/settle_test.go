@@ -3,10 +3,14 @@ package registry_test
 import (
 	"context"
 	"slices"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/kelpie-registry/kelpie/host"
 	"github.com/kelpie-registry/kelpie/registry"
 	"github.com/kelpie-registry/kelpie/store"
+	"github.com/kelpie-registry/kelpie/store/memory"
 )
 
 // abandonClaim claims an actor and gives up with the commit in flight. The
@@ -179,4 +183,37 @@ func TestFailedClaimSupersedesNothing(t *testing.T) {
 		_, err := c.Lookup(ctx, "a")
 		wantErr(t, "lookup", err, registry.ErrUnowned)
 	})
+}
+
+// TestClosingTheHostEndsTheSettler: the host ends, and with it the context of a
+// session that has neither been lost nor left.
+func TestClosingTheHostEndsTheSettler(t *testing.T) {
+	h, err := host.NewSystem(host.SystemOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine := &faulty{Engine: memory.New(memory.Options{Clock: h})}
+	db, err := store.Open(engine, h, h.Rand(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := registry.Open(h, db, registry.Options{TTL: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := r.Join(t.Context(), "n", registry.JoinOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var once sync.Once
+	engine.commit = func(func() error) error {
+		once.Do(cancel)
+		return store.ErrCommitUnknown
+	}
+	_, err = s.Claim(ctx, "a")
+	wantErr(t, "a claim whose caller gives up", err, registry.ErrUnknown)
+	if err := h.Close(t.Context()); err != nil { // without the end it would wait for ever
+		t.Error(err)
+	}
 }
