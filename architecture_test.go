@@ -52,7 +52,9 @@ var table = []row{
 	{folder: "litmus/onport", may: []string{"litmus"}},
 	{folder: "litmus/onsimfdb", may: []string{"litmus/onport", "sim/simfdb"}},
 	{folder: "litmus/onfdb", may: []string{"litmus"}, modules: []string{"github.com/apple/foundationdb/bindings/go"}},
+	{folder: "recording", may: []string{"linearizability", "registry"}},
 	{folder: "scenario", allAbove: true},
+	{folder: "scenario/programtest", may: []string{"scenario"}, modules: []string{"pgregory.net/rapid"}},
 	{folder: "mutants", modules: []string{"golang.org/x/tools/txtar"}},
 	{folder: "cmd/simrun/command", allAbove: true, modules: []string{
 		"github.com/schollz/progressbar/v3", "github.com/spf13/cobra", "golang.org/x/term",

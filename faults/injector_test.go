@@ -193,7 +193,7 @@ func chaos(plan faults.Plan, seed uint64) (*sim.World, *faults.Injector, error) 
 
 // swarmOfAll is a swarm of all kinds whose wall-jumps end.
 func swarmOfAll() faults.Swarm {
-	s := everything()
+	s := plantest.Everything()
 	s.Targets = []string{"a", "b", "c"}
 	return s
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kelpie-registry/kelpie/linearizability"
+	"github.com/kelpie-registry/kelpie/recording"
 	"github.com/kelpie-registry/kelpie/registry"
 	"github.com/kelpie-registry/kelpie/sim"
 	"github.com/kelpie-registry/kelpie/store"
@@ -18,7 +19,9 @@ type node struct {
 	id   registry.NodeID
 	proc *sim.Process
 	key  uint64 // identifies the process in draws
-	work int    // operations started, over all lives
+
+	scripts [][]Step // by worker; what the lives so far have left of them
+	joins   uint64   // over all lives
 
 	granted []*registry.Claim // all handles of the current life
 }
@@ -96,8 +99,9 @@ func (l *life) open() (err error) {
 	return err
 }
 
-// work is one worker: it operates until the workload stops, and gives back what
-// it holds. The first worker joins, and joins again when the session is lost.
+// work is one worker: it does its script until the workload stops, and gives
+// back what it holds. The first worker joins, and joins again when the session is
+// lost.
 func (l *life) work(ctx context.Context, worker int) {
 	r := l.n.r
 	for ctx.Err() == nil && !r.quiet() {
@@ -107,39 +111,42 @@ func (l *life) work(ctx context.Context, worker int) {
 				continue
 			}
 			// Much real code leaves in a defer, whatever became of the session.
-			if l.session != nil && r.world.Draw("tidy", l.n.key, uint64(l.n.work))%2 == 0 {
-				l.leave(ctx, 0)
+			if l.session != nil && r.world.Draw("tidy", l.n.key, l.n.joins)%2 == 0 {
+				l.leave(ctx)
 			}
 			if !l.join(ctx) {
 				l.sleep(ctx, r.shape.think)
 			}
 			continue
 		}
-		l.n.work++
-		draw := r.world.Draw("work", l.n.key, uint64(l.n.work))
-		l.think(ctx, draw)
-		if ctx.Err() != nil || r.quiet() || l.session.Context().Err() != nil {
+		st := l.next(ctx, worker)
+		if st.Do == Think || ctx.Err() != nil || r.quiet() || l.session.Context().Err() != nil {
 			continue
 		}
-		actor := int(draw >> 32 % uint64(r.shape.actors))
-		if r.shape.together {
-			actor = int(r.world.Now()/r.shape.think) % r.shape.actors
-		}
-		r.shape.mix.pick(draw>>8&0xffffff)(l, ctx, actor)
+		actions[st.Do](l, ctx, st)
 	}
 	if worker == 0 {
 		l.giveBack(ctx)
 	}
 }
 
-// think pauses between two operations.
-func (l *life) think(ctx context.Context, draw uint64) {
-	mean := l.n.r.shape.think
-	if l.n.r.shape.together {
-		l.sleep(ctx, mean-l.n.r.world.Now()%mean)
-		return
+// next pauses, and returns the worker's next step.
+func (l *life) next(ctx context.Context, worker int) (st Step) {
+	steps := &l.n.scripts[worker]
+	if beat := l.n.r.program.Beat; beat != 0 {
+		l.sleep(ctx, beat-l.now()%beat)
+		if i := int(l.now() / beat); i < len(*steps) {
+			st = (*steps)[i]
+		}
+		return st
 	}
-	l.sleep(ctx, mean/2+time.Duration(draw%uint64(mean)))
+	if len(*steps) == 0 {
+		l.sleep(ctx, l.n.r.shape.think)
+		return st
+	}
+	st, *steps = (*steps)[0], (*steps)[1:]
+	l.sleep(ctx, st.After)
+	return st
 }
 
 func (l *life) sleep(ctx context.Context, d time.Duration) {
@@ -162,7 +169,7 @@ func (l *life) giveBack(ctx context.Context) {
 	}
 	l.demandSettled(ctx)
 	for range giveBackTries {
-		if ctx.Err() != nil || l.session == nil || l.leave(ctx, 0) {
+		if ctx.Err() != nil || l.session == nil || l.leave(ctx) {
 			return
 		}
 	}
@@ -194,21 +201,36 @@ func (l *life) demandSettled(ctx context.Context) {
 	}
 }
 
-// event counts what happens inside the registry and records revocations.
+// event counts what happens inside the registry and records what it begins by
+// itself.
 func (l *life) event(e registry.Event) {
 	r := l.n.r
-	now := r.world.Now()
+	if op, ok := recording.Begun(e); ok {
+		op.Client = l.client()
+		l.begun[e.ID] = r.history.Invoke(l.now(), op)
+	}
+	if res, ok := recording.Ended(e); ok {
+		r.history.Return(l.now(), l.begun[e.ID], res)
+		delete(l.begun, e.ID)
+	}
 	switch e.Kind {
 	case registry.EventSilent:
 		r.happened(evSilent)
-	case registry.EventRevokeStart:
-		l.begun[e.ID] = r.history.Invoke(now, linearizability.Op{
-			Kind: linearizability.KindRevoke, Client: l.client(), Node: string(e.Node), Incarnation: uint64(e.Incarnation),
-		})
 	case registry.EventRevokeEnd:
-		l.revoked(now, e)
+		switch {
+		case e.Err == nil:
+			r.happened(evRevoked)
+			r.endedAt(e)
+			r.revokedSession(session{e.Node, e.Incarnation})
+		case errors.Is(e.Err, registry.ErrRenewed):
+			r.happened(evRenewedFirst)
+		}
+	case registry.EventGiveBackEnd:
+		if e.Err == nil {
+			r.happened(evGivenBack)
+		}
 	case registry.EventHealth:
-		l.health(now, e)
+		l.health(e)
 	case registry.EventResolved:
 		if e.Applied {
 			r.happened(evDoubtApplied)
@@ -220,51 +242,13 @@ func (l *life) event(e registry.Event) {
 	case registry.EventLeft:
 		l.left = e.Version
 		r.endedAt(e)
-	case registry.EventGiveBackStart:
-		l.begun[e.ID] = r.history.Invoke(now, linearizability.Op{
-			Kind: linearizability.KindRelease, Client: l.client(), Node: string(e.Node), Incarnation: uint64(e.Incarnation),
-			Actor: string(e.Actor), Token: uint64(e.Token),
-		})
-	case registry.EventGiveBackEnd:
-		l.gaveBack(now, e)
 	case registry.EventRenewed, registry.EventRenewFailed:
 		l.renewed = true
-	case registry.EventDoubt:
+	case registry.EventDoubt, registry.EventRevokeStart, registry.EventGiveBackStart:
 	}
 }
 
-func (l *life) revoked(now time.Duration, e registry.Event) {
-	r := l.n.r
-	res := linearizability.Result{Outcome: linearizability.OutcomeOK, Version: uint64(e.Version)}
-	switch {
-	case e.Err == nil:
-		r.happened(evRevoked)
-		r.endedAt(e)
-		r.revokedSession(session{e.Node, e.Incarnation})
-	case errors.Is(e.Err, registry.ErrUnknown):
-		res = linearizability.Result{Outcome: linearizability.OutcomeUnknown}
-	default:
-		res = linearizability.Result{Outcome: linearizability.OutcomeFailed}
-		if errors.Is(e.Err, registry.ErrRenewed) {
-			r.happened(evRenewedFirst)
-		}
-	}
-	r.history.Return(now, l.begun[e.ID], res)
-	delete(l.begun, e.ID)
-}
-
-func (l *life) gaveBack(now time.Duration, e registry.Event) {
-	res := linearizability.Result{Outcome: linearizability.OutcomeOK, Version: uint64(e.Version)}
-	if e.Err == nil {
-		l.n.r.happened(evGivenBack)
-	} else {
-		res = failure(e.Err)
-	}
-	l.n.r.history.Return(now, l.begun[e.ID], res)
-	delete(l.begun, e.ID)
-}
-
-func (l *life) health(now time.Duration, e registry.Event) {
+func (l *life) health(e registry.Event) {
 	r := l.n.r
 	switch e.Health {
 	case registry.Lost:
@@ -272,10 +256,11 @@ func (l *life) health(now time.Duration, e registry.Event) {
 		if err := l.neglect(e.Err); err != nil {
 			r.world.Fail("lease-neglected", err)
 		}
-		r.monitor.SessionLost(now, string(e.Node), uint64(e.Incarnation))
-		r.history.Note(now, linearizability.Op{
-			Kind: linearizability.KindLost, Client: l.client(), Node: string(e.Node), Incarnation: uint64(e.Incarnation),
-		}, linearizability.Result{Outcome: linearizability.OutcomeOK})
+		r.monitor.SessionLost(l.now(), string(e.Node), uint64(e.Incarnation))
+		if op, ok := recording.Lost(e); ok {
+			op.Client = l.client()
+			r.history.Note(l.now(), op, linearizability.Result{Outcome: linearizability.OutcomeOK})
+		}
 	case registry.Degraded:
 		l.stalled = true
 		r.happened(evDegraded)

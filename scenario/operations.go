@@ -7,137 +7,124 @@ import (
 	"time"
 
 	"github.com/kelpie-registry/kelpie/linearizability"
+	"github.com/kelpie-registry/kelpie/recording"
 	"github.com/kelpie-registry/kelpie/registry"
 	"github.com/kelpie-registry/kelpie/store"
 )
 
-// operation is one step of a worker on an actor: it calls the registry and
-// records call and result.
-type operation func(l *life, ctx context.Context, actor int)
+// Each action of a step calls the registry and records call and result.
 
+// actions are what the steps of a program do, but for Think.
+var actions = [actionCount]func(l *life, ctx context.Context, st Step){
+	Join:    (*life).joinAgain,
+	Claim:   (*life).claim,
+	Wait:    (*life).claimWait,
+	Use:     (*life).use,
+	Write:   (*life).write,
+	Guard:   (*life).guard,
+	Release: (*life).release,
+	Lookup:  (*life).lookup,
+	Leave:   (*life).goAway,
+}
+
+// begin records a call.
 func (l *life) begin(op linearizability.Op) int {
 	op.Client = l.client()
 	l.n.r.operations++
 	return l.n.r.history.Invoke(l.now(), op)
 }
 
-func (l *life) end(id int, res linearizability.Result) {
+// end records a result, and returns its outcome.
+func (l *life) end(id int, res linearizability.Result) linearizability.Outcome {
 	l.n.r.history.Return(l.now(), id, res)
-}
-
-// mine is an operation of the current session.
-func (l *life) mine(kind linearizability.Kind, actor int) linearizability.Op {
-	return linearizability.Op{
-		Kind:        kind,
-		Node:        string(l.session.Node()),
-		Incarnation: uint64(l.session.Incarnation()),
-		Actor:       string(l.n.r.actors[actor]),
-	}
+	return res.Outcome
 }
 
 func (l *life) timeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	return l.h.WithTimeout(ctx, d)
 }
 
-// brief is the timeout of a registry call: a hasty worker gives up at times
-// before the answer can be there, and does not learn what became of its call.
-func (l *life) brief(d time.Duration) time.Duration {
-	if l.n.r.shape.hasty && l.h.Rand().IntN(3) == 0 {
-		return l.upTo(20 * time.Millisecond)
+// brief ends when the step gives up, which may be before the answer can be
+// there.
+func (l *life) brief(ctx context.Context, st Step) (context.Context, context.CancelFunc) {
+	if st.Within != 0 {
+		return l.timeout(ctx, st.Within)
 	}
-	return d
+	return l.timeout(ctx, opTimeout)
 }
 
-func (l *life) upTo(d time.Duration) time.Duration {
-	return time.Duration(1 + l.h.Rand().Int64N(int64(d)))
-}
-
-// failure maps an error that says nothing about the state of an actor.
-func failure(err error) linearizability.Result {
-	switch {
-	case errors.Is(err, registry.ErrUnknown), errors.Is(err, store.ErrCommitUnknown):
-		return linearizability.Result{Outcome: linearizability.OutcomeUnknown}
-	case errors.Is(err, registry.ErrSessionLost):
-		return linearizability.Result{Outcome: linearizability.OutcomeLost}
-	}
-	return linearizability.Result{Outcome: linearizability.OutcomeFailed}
-}
-
+// join joins as the node. It waits for the node id unless others may have it.
 func (l *life) join(ctx context.Context) bool {
+	r := l.n.r
+	l.n.joins++
+	o := registry.JoinOptions{Wait: !r.shape.sharedID || r.world.Draw("wait", l.n.key, l.n.joins)%2 == 0}
+	o.Replace = r.shape.replace && r.world.Draw("replace", l.n.key, l.n.joins)%4 == 0
+	return l.joinWith(ctx, o)
+}
+
+// joinAgain joins although there is a session.
+func (l *life) joinAgain(ctx context.Context, _ Step) { l.joinWith(ctx, registry.JoinOptions{}) }
+
+func (l *life) joinWith(ctx context.Context, o registry.JoinOptions) bool {
 	r := l.n.r
 	ctx, cancel := l.timeout(ctx, 3*r.shape.ttl)
 	defer cancel()
-	l.n.work++
-	wait := !r.shape.sharedID || r.world.Draw("wait", l.n.key, uint64(l.n.work))%2 == 0
-	replace := r.shape.replace && r.world.Draw("replace", l.n.key, uint64(l.n.work))%4 == 0
+	o.Address = l.n.proc.Name()
 	rejoin := l.session != nil
-	l.renewed = false
 	// A process may end a session that it lost, or one that a join of its own
 	// made without its knowing: no claim of it is valid.
-	id := l.begin(linearizability.Op{Kind: linearizability.KindJoin, Node: string(l.n.id), Replace: rejoin || l.doubtful || replace})
-	s, err := l.reg.Join(ctx, l.n.id, registry.JoinOptions{Address: l.n.proc.Name(), Wait: wait, Replace: replace})
-	var use *registry.InUseError
-	switch {
-	case err == nil:
-		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeOK, Incarnation: uint64(s.Incarnation()), Version: uint64(s.Incarnation())})
-		l.session, l.joinedAt = s, l.now()
+	id := l.begin(recording.Join(l.n.id, rejoin || l.doubtful || o.Replace))
+	s, err := l.reg.Join(ctx, l.n.id, o)
+	switch l.end(id, recording.Joined(ctx, s, err)) {
+	case linearizability.OutcomeOK:
+		l.session, l.joinedAt, l.renewed = s, l.now(), false
 		clear(l.inDoubt)
-		r.joined(l, s, replace && s.Replaced())
-		if replace && s.Replaced() {
+		replaced := o.Replace && s.Replaced()
+		r.joined(l, s, replaced)
+		if replaced {
 			r.happened(evReplaced)
 		}
 		if rejoin {
 			r.happened(evRejoined)
 		}
 		return true
-	case errors.As(err, &use) && ctx.Err() == nil && !errors.Is(err, registry.ErrUnknown):
+	case linearizability.OutcomeInUse:
 		r.happened(evInUse)
-		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeInUse, OwnerNode: string(use.Node), OwnerIncarnation: uint64(use.Incarnation)})
-	default:
-		res := failure(err)
-		l.doubtful = l.doubtful || res.Outcome == linearizability.OutcomeUnknown
-		l.end(id, res)
+	case linearizability.OutcomeUnknown:
+		l.doubtful = true
+	default: // nothing was changed
 	}
 	return false
 }
 
-func (l *life) claim(ctx context.Context, actor int) {
-	ctx, cancel := l.timeout(ctx, l.brief(opTimeout))
+func (l *life) claim(ctx context.Context, st Step) {
+	ctx, cancel := l.brief(ctx, st)
 	defer cancel()
-	l.claimWith(ctx, actor, l.session.Claim)
+	l.claimWith(ctx, st.Actor, l.session.Claim)
 }
 
-func (l *life) claimWait(ctx context.Context, actor int) {
+func (l *life) claimWait(ctx context.Context, st Step) {
 	ctx, cancel := l.timeout(ctx, min(waitTTLs*l.n.r.shape.ttl, chaosEnds+2*time.Second-l.now()))
 	defer cancel()
-	l.claimWith(ctx, actor, l.session.ClaimWait)
+	l.claimWith(ctx, st.Actor, l.session.ClaimWait)
 }
 
 func (l *life) claimWith(ctx context.Context, actor int, claim func(context.Context, registry.ActorID) (*registry.Claim, error)) {
 	r := l.n.r
-	op := l.mine(linearizability.KindClaim, actor)
-	id := l.begin(op)
+	id := l.begin(recording.Of(linearizability.KindClaim, l.session, r.actors[actor]))
 	c, err := claim(ctx, r.actors[actor])
 	l.inDoubt[actor] = errors.Is(err, registry.ErrUnknown)
-	var held *registry.HeldError
-	switch {
-	case err == nil:
-		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeOK, Token: uint64(c.Token())})
+	switch l.end(id, recording.Claimed(ctx, c, err)) {
+	case linearizability.OutcomeOK:
 		l.grant(actor, c)
-	case errors.As(err, &held) && ctx.Err() == nil:
+	case linearizability.OutcomeHeld:
 		r.happened(evHeld)
-		l.end(id, linearizability.Result{
-			Outcome: linearizability.OutcomeHeld, Token: uint64(held.Owner.Token),
-			OwnerNode: string(held.Owner.Node), OwnerIncarnation: uint64(held.Owner.Incarnation),
-		})
+	case linearizability.OutcomeUnknown:
+		r.happened(evUnknown)
 	default:
 		if errors.Is(err, registry.ErrDegraded) {
 			r.happened(evRefused)
 		}
-		if errors.Is(err, registry.ErrUnknown) {
-			r.happened(evUnknown)
-		}
-		l.end(id, failure(err))
 	}
 }
 
@@ -149,130 +136,112 @@ func (l *life) grant(actor int, c *registry.Claim) {
 	}
 	proc, number := l.n.proc, l.number
 	valid := func() bool { return proc.Life() == number && proc.Alive() && c.Valid() }
-	if last := &r.lastOwner[actor]; last.valid != nil && last.node != l.n.id {
-		r.happened(evMoved)
-		if last.kept {
-			r.happened(evTakeover)
+	if last := &r.lastOwner[actor]; last.valid != nil {
+		if last.node != l.n.id {
+			r.happened(evMoved)
+			if last.kept {
+				r.happened(evTakeover)
+			}
 		}
-	}
-	if last := &r.lastOwner[actor]; last.valid != nil && last.token != c.Token() && last.valid() && valid() {
-		r.happened(evOverlap)
+		if last.token != c.Token() && last.valid() && valid() {
+			r.happened(evOverlap)
+		}
 	}
 	r.lastOwner[actor] = owner{node: l.n.id, token: c.Token(), kept: true, valid: valid}
 	l.held[actor] = c
 	r.tokens[actor] = append(r.tokens[actor], c.Token())
 	l.n.granted = append(l.n.granted, c)
 	r.monitor.Granted(l.now(), string(c.Actor()), string(c.Session().Node()), uint64(c.Session().Incarnation()), uint64(c.Token()), valid)
-	if !c.Valid() {
-		r.happened(evBornInvalid)
+}
+
+func (l *life) use(_ context.Context, st Step) {
+	if c := l.held[st.Actor]; c != nil {
+		id := l.begin(recording.With(linearizability.KindUse, c))
+		l.end(id, recording.Used(c.Valid()))
 	}
 }
 
-func (l *life) use(_ context.Context, actor int) {
-	c := l.held[actor]
-	if c == nil {
-		return
-	}
-	op := l.mine(linearizability.KindUse, actor)
-	op.Incarnation, op.Token = uint64(c.Session().Incarnation()), uint64(c.Token())
-	id := l.begin(op)
-	res := linearizability.Result{Outcome: linearizability.OutcomeInvalid}
-	if c.Valid() {
-		res.Outcome = linearizability.OutcomeValid
-	}
-	l.end(id, res)
-}
-
-// write is an effect on a fenced resource. The holder asks Valid, and then takes
-// its time, as real code does.
-func (l *life) write(ctx context.Context, actor int) {
-	r := l.n.r
-	c := l.held[actor]
+// effect is what write and guard have in common: the holder asks Valid, and then
+// takes its time, as real code does.
+func (l *life) effect(ctx context.Context, kind linearizability.Kind, st Step, do func(ctx context.Context, c *registry.Claim) linearizability.Result) {
+	c := l.held[st.Actor]
 	if c == nil || !c.Valid() {
 		return
 	}
 	ctx, cancel := l.timeout(ctx, min(effectTimeout, chaosEnds+2*time.Second-l.now()))
 	defer cancel()
-	op := l.mine(linearizability.KindWrite, actor)
-	op.Incarnation, op.Token = uint64(c.Session().Incarnation()), uint64(c.Token())
-	id := l.begin(op)
-	l.sleep(ctx, l.upTo(r.shape.ttl/2))
-	if !c.Valid() {
-		r.happened(evLateDoubt)
-	}
-	reply, err := l.h.Network().Call(ctx, sinkName, sinkWrite, sinkRequest(actor, c.Token()))
-	switch {
-	case err != nil:
-		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeUnknown})
-	case len(reply) == 1 && reply[0] == 1:
-		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeOK})
-	default:
-		r.happened(evStaleRefused)
-		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeRejected})
-	}
+	id := l.begin(recording.With(kind, c))
+	l.sleep(ctx, st.For)
+	l.end(id, do(ctx, c))
 }
 
-// guard is an effect in the registry's own store, with some work before it and
-// inside its transaction.
-func (l *life) guard(ctx context.Context, actor int) {
+// write is an effect on a fenced resource.
+func (l *life) write(ctx context.Context, st Step) {
 	r := l.n.r
-	c := l.held[actor]
-	if c == nil || !c.Valid() {
-		return
-	}
-	ctx, cancel := l.timeout(ctx, min(effectTimeout, chaosEnds+2*time.Second-l.now()))
-	defer cancel()
-	op := l.mine(linearizability.KindGuard, actor)
-	op.Incarnation, op.Token = uint64(c.Session().Incarnation()), uint64(c.Token())
-	id := l.begin(op)
-	l.sleep(ctx, l.upTo(r.shape.ttl/2))
-	version, err := l.patient.Transact(ctx, func(tx store.Tx) error {
-		if err := registry.Guard(tx, c); err != nil {
-			return err
+	l.effect(ctx, linearizability.KindWrite, st, func(ctx context.Context, c *registry.Claim) linearizability.Result {
+		if !c.Valid() {
+			r.happened(evLateDoubt)
 		}
-		l.sleep(ctx, l.upTo(r.shape.ttl/4))
-		tx.Set([]byte("data/"+string(c.Actor())), binary.BigEndian.AppendUint64(nil, uint64(c.Token())))
-		return nil
+		reply, err := l.h.Network().Call(ctx, sinkName, sinkWrite, sinkRequest(st.Actor, c.Token()))
+		switch {
+		case err != nil:
+			return linearizability.Result{Outcome: linearizability.OutcomeUnknown}
+		case len(reply) == 1 && reply[0] == 1:
+			return linearizability.Result{Outcome: linearizability.OutcomeOK}
+		}
+		r.happened(evStaleRefused)
+		return linearizability.Result{Outcome: linearizability.OutcomeRejected}
 	})
-	switch {
-	case err == nil:
-		r.guards = append(r.guards, guarded{
-			actor: actor, session: session{c.Session().Node(), c.Session().Incarnation()}, token: c.Token(), version: version,
+}
+
+// guard is an effect in the registry's own store, with half as much work inside
+// its transaction as before it.
+func (l *life) guard(ctx context.Context, st Step) {
+	r := l.n.r
+	l.effect(ctx, linearizability.KindGuard, st, func(ctx context.Context, c *registry.Claim) linearizability.Result {
+		version, err := l.patient.Transact(ctx, func(tx store.Tx) error {
+			if err := registry.Guard(tx, c); err != nil {
+				return err
+			}
+			l.sleep(ctx, st.For/2)
+			tx.Set([]byte("data/"+string(c.Actor())), binary.BigEndian.AppendUint64(nil, uint64(c.Token())))
+			return nil
 		})
-		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeOK, Version: uint64(version)})
-	case errors.Is(err, registry.ErrNotOwner), errors.Is(err, registry.ErrSessionLost):
-		r.happened(evGuardRefused)
-		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeRejected})
-	default:
-		l.end(id, failure(err))
-	}
+		res := recording.Guarded(version, err)
+		switch res.Outcome {
+		case linearizability.OutcomeOK:
+			r.guards = append(r.guards, guarded{
+				actor: st.Actor, session: session{c.Session().Node(), c.Session().Incarnation()}, token: c.Token(), version: version,
+			})
+		case linearizability.OutcomeRejected:
+			r.happened(evGuardRefused)
+		default: // it says nothing
+		}
+		return res
+	})
 }
 
 // release gives up the held claim, or tries again with one whose release failed
 // or is in doubt.
-func (l *life) release(ctx context.Context, actor int) {
-	c := l.held[actor]
-	if l.undone[actor] != nil {
-		c = l.undone[actor]
+func (l *life) release(ctx context.Context, st Step) {
+	c := l.held[st.Actor]
+	if l.undone[st.Actor] != nil {
+		c = l.undone[st.Actor]
 	}
 	if c == nil {
 		return
 	}
-	rctx, cancel := l.timeout(ctx, l.brief(opTimeout))
+	rctx, cancel := l.brief(ctx, st)
 	defer cancel()
-	// Much real code wants back at once what it could not give up.
-	if !l.releaseClaim(rctx, actor, c) && l.n.r.world.Draw("again", l.n.key, uint64(l.n.work))%2 == 0 {
-		l.claim(ctx, actor)
+	if !l.releaseClaim(rctx, st.Actor, c) && st.Again {
+		l.claim(ctx, Step{Do: Claim, Actor: st.Actor, Within: st.Within})
 	}
 }
 
 // releaseClaim reports whether the claim is released for sure.
 func (l *life) releaseClaim(ctx context.Context, actor int, c *registry.Claim) bool {
 	r := l.n.r
-	op := l.mine(linearizability.KindRelease, actor)
-	op.Node, op.Incarnation = string(c.Session().Node()), uint64(c.Session().Incarnation())
-	op.Token = uint64(c.Token())
-	id := l.begin(op)
+	id := l.begin(recording.With(linearizability.KindRelease, c))
 	if l.held[actor] == c {
 		l.held[actor] = nil
 	}
@@ -280,29 +249,25 @@ func (l *life) releaseClaim(ctx context.Context, actor int, c *registry.Claim) b
 	l.undone[actor] = nil
 	err := c.Release(ctx)
 	version := taken(&l.ends[actor])
-	var other *registry.NotOwnerError
-	switch {
-	case err == nil && again && version == 0:
+	if err == nil && again && version == 0 {
 		// This release took effect, or the one before that was in doubt.
 		r.monitor.Dropped(string(c.Actor()), uint64(c.Token()))
 		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeUnknown})
 		return true
-	case err == nil:
+	}
+	switch l.end(id, recording.Released(version, err)) {
+	case linearizability.OutcomeOK:
 		r.happened(evReleased)
 		r.monitor.Dropped(string(c.Actor()), uint64(c.Token()))
 		if o := &r.lastOwner[actor]; o.node == l.n.id {
 			o.kept = false
 		}
-		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeOK, Version: version})
 		return true
-	case errors.As(err, &other):
-		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeNotOwner})
-	default:
-		res := failure(err)
-		l.end(id, res)
-		if res.Outcome != linearizability.OutcomeLost && !errors.Is(err, registry.ErrSuperseded) {
+	case linearizability.OutcomeUnknown, linearizability.OutcomeFailed:
+		if !errors.Is(err, registry.ErrSuperseded) {
 			l.undone[actor] = c
 		}
+	default: // there is nothing to release
 	}
 	return false
 }
@@ -310,51 +275,43 @@ func (l *life) releaseClaim(ctx context.Context, actor int, c *registry.Claim) b
 // taken returns the commit version that an event has left for the operation that
 // it belongs to, and which ends without a pause in between: one that waited for
 // its turn and found the work done has none.
-func taken(v *store.Version) uint64 {
+func taken(v *store.Version) store.Version {
 	version := *v
 	*v = 0
-	return uint64(version)
+	return version
 }
 
-func (l *life) lookup(ctx context.Context, actor int) {
+func (l *life) lookup(ctx context.Context, st Step) {
 	ctx, cancel := l.timeout(ctx, opTimeout)
 	defer cancel()
-	id := l.begin(linearizability.Op{Kind: linearizability.KindLookup, Actor: string(l.n.r.actors[actor])})
-	o, err := l.reg.Lookup(ctx, l.n.r.actors[actor])
-	switch {
-	case err == nil:
-		l.end(id, linearizability.Result{
-			Outcome: linearizability.OutcomeOK, Token: uint64(o.Token),
-			OwnerNode: string(o.Node), OwnerIncarnation: uint64(o.Incarnation),
-		})
-	case errors.Is(err, registry.ErrUnowned):
-		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeUnowned})
-	default:
-		l.end(id, failure(err))
-	}
+	id := l.begin(recording.Lookup(l.n.r.actors[st.Actor]))
+	o, err := l.reg.Lookup(ctx, l.n.r.actors[st.Actor])
+	l.end(id, recording.LookedUp(o, err))
 }
 
-func (l *life) goAway(ctx context.Context, actor int) { l.leave(ctx, actor) }
+func (l *life) goAway(ctx context.Context, _ Step) { l.leave(ctx) }
 
 // leave reports whether the session is over for sure.
-func (l *life) leave(ctx context.Context, _ int) bool {
+func (l *life) leave(ctx context.Context) bool {
 	r := l.n.r
 	ctx, cancel := l.timeout(ctx, opTimeout)
 	defer cancel()
 	s := l.session
-	id := l.begin(linearizability.Op{Kind: linearizability.KindLeave, Node: string(s.Node()), Incarnation: uint64(s.Incarnation())})
+	id := l.begin(recording.Leave(s))
 	for actor, c := range l.held {
 		if c != nil && c.Session() == s {
 			r.monitor.Dropped(string(c.Actor()), uint64(c.Token()))
 			l.held[actor] = nil
 		}
 	}
-	if err := s.Leave(ctx); err != nil {
-		res := failure(err)
-		l.end(id, res)
-		return res.Outcome == linearizability.OutcomeLost
+	err := s.Leave(ctx)
+	switch l.end(id, recording.Left(taken(&l.left), err)) {
+	case linearizability.OutcomeOK:
+		r.happened(evLeft)
+		return true
+	case linearizability.OutcomeLost:
+		return true
+	default:
+		return false
 	}
-	r.happened(evLeft)
-	l.end(id, linearizability.Result{Outcome: linearizability.OutcomeOK, Version: taken(&l.left)})
-	return true
 }

@@ -18,6 +18,7 @@ type run struct {
 	shape    *shape
 	store    string
 	plan     faults.Plan
+	program  Program
 	world    *sim.World
 	injector *faults.Injector
 	engine   func(h *sim.Host) store.Engine // a client of the run's store
@@ -68,11 +69,16 @@ func (s Scenario) newRun(c Config) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
+	program, err := s.program(c)
+	if err != nil {
+		return nil, err
+	}
 	r := &run{
 		scenario: s,
 		shape:    &s.shape,
 		store:    kind,
 		plan:     plan,
+		program:  program,
 		world:    sim.NewWorld(c.Seed, sim.Options{Trace: c.Trace, OnEvent: c.OnEvent, Arena: c.Arena}),
 		history:  linearizability.NewRecorder(linearizability.Header{Scenario: s.Name, Seed: c.Seed}, 128),
 		monitor:  linearizability.NewMonitor(),
@@ -123,7 +129,7 @@ func storeFor(c Config) (string, error) {
 func (r *run) build() (err error) {
 	r.actorIndex = make(map[registry.ActorID]int, r.shape.actors)
 	for i := range r.shape.actors {
-		id := registry.ActorID("actor-" + strconv.Itoa(i+1))
+		id := registry.ActorID(actorName(i))
 		r.actors = append(r.actors, id)
 		r.actorIndex[id] = i
 	}
@@ -136,6 +142,12 @@ func (r *run) build() (err error) {
 	for i := range r.shape.nodes {
 		n := r.newNode(nodeName(i), r.nodeID(i), r.clockOf(i))
 		r.nodes = append(r.nodes, n)
+		n.scripts = make([][]Step, r.shape.workers)
+		for _, script := range r.program.Scripts {
+			if script.Node == i {
+				n.scripts[script.Worker] = script.Steps
+			}
+		}
 		n.proc.Start(n.main)
 	}
 	if r.injector, err = faults.Inject(r.world, r.plan, handlers); err != nil {

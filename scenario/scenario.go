@@ -32,8 +32,8 @@ import (
 var (
 	// ErrUnknown: no scenario has that name.
 	ErrUnknown = errors.New("scenario: unknown scenario")
-	// ErrConfig: a field of [Config] is out of its range, or its plan does not
-	// fit the world.
+	// ErrConfig: a field of [Config] is out of its range, or its plan or its
+	// program does not fit the world.
 	ErrConfig = errors.New("scenario: bad configuration")
 )
 
@@ -83,6 +83,9 @@ type Config struct {
 	Store string
 	// Plan is the faults to inject; nil means those that the seed draws.
 	Plan *faults.Plan
+	// Program is the workload; nil means that which the seed draws, see
+	// [Scenario.Program].
+	Program *Program
 	// Trace, when not nil, receives the readable trace, a line an event.
 	Trace io.Writer
 	// OnEvent, when not nil, is called after each event with the running hash.

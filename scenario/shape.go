@@ -32,7 +32,8 @@ type shape struct {
 	// together makes all workers begin their operations at the same instants,
 	// on the same actor.
 	together bool
-	// hasty makes workers give up a third of their calls within milliseconds.
+	// hasty makes workers give up a third of their claims and releases within
+	// milliseconds.
 	hasty bool
 	// sharedID makes all processes join as one node id.
 	sharedID bool
@@ -67,28 +68,28 @@ func (m mix) total() int {
 	return m.claim + m.wait + m.use + m.write + m.guard + m.release + m.lookup + m.leave
 }
 
-// pick maps a draw to an operation.
-func (m mix) pick(draw uint64) operation {
-	n := int(draw % uint64(m.total()))
-	for _, c := range []struct {
+// pick returns the action at a place among those that the weights stand for;
+// below total.
+func (m mix) pick(n int) Action {
+	for _, c := range [...]struct {
 		weight int
-		op     operation
+		do     Action
 	}{
-		{m.claim, (*life).claim},
-		{m.wait, (*life).claimWait},
-		{m.use, (*life).use},
-		{m.write, (*life).write},
-		{m.guard, (*life).guard},
-		{m.release, (*life).release},
-		{m.lookup, (*life).lookup},
-		{m.leave, (*life).goAway},
+		{m.claim, Claim},
+		{m.wait, Wait},
+		{m.use, Use},
+		{m.write, Write},
+		{m.guard, Guard},
+		{m.release, Release},
+		{m.lookup, Lookup},
+		{m.leave, Leave},
 	} {
 		if n < c.weight {
-			return c.op
+			return c.do
 		}
 		n -= c.weight
 	}
-	panic("scenario: mix.pick ran past its total")
+	panic("scenario: mix.pick was given a place beyond its total")
 }
 
 func (s *shape) options(events func(registry.Event)) registry.Options {

@@ -23,7 +23,6 @@ const (
 	evDoubtDropped              // … or not to have
 	evUnknown                   // the outcome of a claim stayed unknown
 	evGivenBack                 // … and what it had got was given back
-	evBornInvalid               // a claim succeeded after its lease had run out
 	evLateDoubt                 // a holder stopped being sure between asking and acting
 	evStaleRefused              // the fenced resource refused a stale token
 	evGuardRefused              // the guard refused a claim that no longer held
@@ -36,7 +35,7 @@ const (
 var eventNames = [eventCount]string{
 	"held", "moved", "takeover", "released", "left", "silent", "revoked",
 	"renewed-first", "degraded", "claim-refused", "recovered", "lost",
-	"rejoined", "in-use", "replaced", "doubt-applied", "doubt-dropped", "unknown", "given-back", "born-invalid",
+	"rejoined", "in-use", "replaced", "doubt-applied", "doubt-dropped", "unknown", "given-back",
 	"late-doubt", "stale-refused", "guard-refused", "crashed", "overlap", "audited",
 }
 

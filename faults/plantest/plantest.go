@@ -7,6 +7,7 @@ package plantest
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -16,6 +17,51 @@ import (
 
 	"github.com/kelpie-registry/kelpie/faults"
 )
+
+// Everything returns a swarm of every kind of fault that there is, on three
+// processes, node-1 to node-3.
+func Everything() faults.Swarm {
+	s := faults.Swarm{
+		Targets:   []string{"node-1", "node-2", "node-3"},
+		Horizon:   20 * time.Second,
+		HealAt:    30 * time.Second,
+		MaxFaults: 20,
+	}
+	for _, spec := range faults.Kinds() {
+		s.Kinds = append(s.Kinds, faults.Choice{Kind: spec.Kind})
+	}
+	return s
+}
+
+// Within returns why p is not a plan that a swarm, with its defaults filled in,
+// may draw; nil when it is.
+func Within(s faults.Swarm, p faults.Plan) error {
+	if err := p.Validate(); err != nil {
+		return err
+	}
+	if len(p.Faults) > s.MaxFaults {
+		return fmt.Errorf("%d faults, at most %d are allowed", len(p.Faults), s.MaxFaults)
+	}
+	if healed, ok := p.Healed(); !ok || healed > s.HealAt {
+		return fmt.Errorf("healed at %v (%v), must be at %v", healed, ok, s.HealAt)
+	}
+	if !slices.IsSortedFunc(p.Faults, func(a, b faults.Fault) int { return cmp.Compare(a.At, b.At) }) {
+		return fmt.Errorf("not in order: %v", p)
+	}
+	for _, f := range p.Faults {
+		i := slices.IndexFunc(s.Kinds, func(c faults.Choice) bool { return c.Kind == f.Kind })
+		if i < 0 {
+			return fmt.Errorf("%v: the kind is not in the swarm", f)
+		}
+		c := s.Kinds[i]
+		spec, _ := f.Kind.Spec()
+		inFor := !spec.Lasts || f.For >= min(c.ForMin, s.HealAt-f.At) && f.For <= c.ForMax
+		if !slices.Contains(c.Targets, f.Target) || f.Amount < c.AmountMin || f.Amount > c.AmountMax || f.At >= s.Horizon || !inFor {
+			return fmt.Errorf("%v is outside %+v", f, c)
+		}
+	}
+	return nil
+}
 
 // Plans returns a generator of the plans that faults.Generate may draw from the
 // swarm, in that each is valid, keeps to the swarm's kinds, targets and ranges,

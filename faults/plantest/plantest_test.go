@@ -1,7 +1,6 @@
 package plantest_test
 
 import (
-	"slices"
 	"testing"
 	"time"
 
@@ -11,48 +10,46 @@ import (
 	"github.com/kelpie-registry/kelpie/faults/plantest"
 )
 
-// everything is a swarm of every kind there is.
-func everything() faults.Swarm {
-	s := faults.Swarm{
-		Targets:   []string{"node-1", "node-2", "node-3"},
-		Horizon:   20 * time.Second,
-		HealAt:    30 * time.Second,
-		MaxFaults: 20,
-	}
-	for _, spec := range faults.Kinds() {
-		s.Kinds = append(s.Kinds, faults.Choice{Kind: spec.Kind})
-	}
-	return s
-}
-
 func TestPlansKeepToTheirSwarm(t *testing.T) {
-	s, err := everything().Resolved()
+	s, err := plantest.Everything().Resolved()
 	if err != nil {
 		t.Fatal(err)
 	}
 	plans := plantest.Plans(s)
 	rapid.Check(t, func(t *rapid.T) {
-		p := plans.Draw(t, "plan")
-		if err := p.Validate(); err != nil {
+		if err := plantest.Within(s, plans.Draw(t, "plan")); err != nil {
 			t.Fatal(err)
 		}
-		if len(p.Faults) > s.MaxFaults {
-			t.Fatalf("%d faults", len(p.Faults))
-		}
-		if healed, ok := p.Healed(); !ok || healed > s.HealAt {
-			t.Fatalf("healed at %v, %v", healed, ok)
-		}
-		for _, f := range p.Faults {
-			i := slices.IndexFunc(s.Kinds, func(c faults.Choice) bool { return c.Kind == f.Kind })
-			if i < 0 {
-				t.Fatalf("%v: the kind is not in the swarm", f)
-			}
-			c := s.Kinds[i]
-			if !slices.Contains(c.Targets, f.Target) || f.Amount < c.AmountMin || f.Amount > c.AmountMax || f.At >= s.Horizon {
-				t.Fatalf("%v is outside %+v", f, c)
-			}
-		}
 	})
+}
+
+func TestWithinRejects(t *testing.T) {
+	s := plantest.Everything()
+	s.Kinds = []faults.Choice{{Kind: faults.Pause}, {Kind: faults.Loss, AmountMin: 0.1, AmountMax: 0.2}}
+	s.MaxFaults = 2
+	s, err := s.Resolved()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, ok := range map[string]bool{
+		"pause(node-1)@1s+1s loss(node-2)@2s+1s*0.1":                  true,
+		"pause(node-1)@1s+1s pause(node-1)@2s+1s pause(node-1)@3s+1s": false, // too many
+		"pause(node-1)@19s+12s":                                       false, // too long
+		"pause(node-1)@1s":                                            false, // for ever
+		"pause(node-1)@2s+1s pause(node-1)@1s+1s":                     false, // not in order
+		"crash(node-1)@1s+1s":                                         false, // another kind
+		"pause(node-4)@1s+1s":                                         false, // another target
+		"loss(node-2)@2s+1s*0.3":                                      false, // too strong
+		"pause(node-1)@20s+1s":                                        false, // begins too late
+	} {
+		p, err := faults.Parse("v1 seed=0 " + text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := plantest.Within(s, p); (err == nil) != ok {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
 }
 
 func TestPlansReachEveryKindAndBothEnds(t *testing.T) {

@@ -71,18 +71,18 @@ type life struct {
 	session *registry.Session
 	joined  bool // there was a session before
 	held    map[registry.ActorID]*registry.Claim
-	revokes map[uint64]int                   // event id -> operation in the history
-	ends    map[registry.Token]store.Version // versions of releases, by token
-	left    map[registry.Incarnation]uint64  // versions of leaves
+	begun   map[uint64]int                         // event id -> operation in the history
+	ends    map[registry.Token]store.Version       // versions of releases, by token
+	left    map[registry.Incarnation]store.Version // versions of leaves
 }
 
 func (n *node) newLife(number int) (*life, error) {
 	l := &life{
 		n: n, r: n.r, number: number,
-		held:    make(map[registry.ActorID]*registry.Claim),
-		revokes: make(map[uint64]int),
-		ends:    make(map[registry.Token]store.Version),
-		left:    make(map[registry.Incarnation]uint64),
+		held:  make(map[registry.ActorID]*registry.Claim),
+		begun: make(map[uint64]int),
+		ends:  make(map[registry.Token]store.Version),
+		left:  make(map[registry.Incarnation]store.Version),
 	}
 	var err error
 	l.host, err = host.NewSystem(host.SystemOptions{Name: string(n.id), Clock: n.r.clock, Seed: n.rand.Uint64() | 1})

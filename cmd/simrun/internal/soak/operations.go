@@ -3,10 +3,10 @@ package soak
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"time"
 
 	"github.com/kelpie-registry/kelpie/linearizability"
+	"github.com/kelpie-registry/kelpie/recording"
 	"github.com/kelpie-registry/kelpie/registry"
 	"github.com/kelpie-registry/kelpie/store"
 )
@@ -21,17 +21,6 @@ func (w *worker) timeout(ctx context.Context) (context.Context, context.CancelFu
 	return w.l.host.WithTimeout(ctx, patience*w.l.r.o.TTL)
 }
 
-// failure maps an error that says nothing about the state of an actor.
-func failure(err error) linearizability.Result {
-	switch {
-	case errors.Is(err, registry.ErrUnknown), errors.Is(err, store.ErrCommitUnknown):
-		return linearizability.Result{Outcome: linearizability.OutcomeUnknown}
-	case errors.Is(err, registry.ErrSessionLost):
-		return linearizability.Result{Outcome: linearizability.OutcomeLost}
-	}
-	return linearizability.Result{Outcome: linearizability.OutcomeFailed}
-}
-
 // join joins as the life's node and reports whether there is a session.
 func (w *worker) join(ctx context.Context) bool {
 	l := w.l
@@ -40,25 +29,18 @@ func (w *worker) join(ctx context.Context) bool {
 	l.r.counts.joins.Add(1)
 	// A process may end a session that it had itself; that of an earlier life
 	// has to be seen silent.
-	id := w.begin(l.r.now(), linearizability.Op{Kind: linearizability.KindJoin, Node: string(l.n.id), Replace: l.joined})
+	id := w.begin(l.r.now(), recording.Join(l.n.id, l.joined))
 	s, err := l.reg.Join(ctx, l.n.id, registry.JoinOptions{Address: string(l.n.id), Wait: true})
-	var use *registry.InUseError
-	switch {
-	case err == nil:
-		w.end(id, linearizability.Result{
-			Outcome: linearizability.OutcomeOK, Incarnation: uint64(s.Incarnation()), Version: uint64(s.Incarnation()),
-		})
+	switch w.end(id, recording.Joined(ctx, s, err)) {
+	case linearizability.OutcomeOK:
 		l.joined = true
 		l.mu.Lock()
 		l.session = s
 		l.mu.Unlock()
 		return true
-	case errors.As(err, &use) && ctx.Err() == nil:
-		w.end(id, linearizability.Result{Outcome: linearizability.OutcomeInUse, OwnerNode: string(use.Node), OwnerIncarnation: uint64(use.Incarnation)})
-	default:
-		res := failure(err)
-		l.joined = l.joined || res.Outcome == linearizability.OutcomeUnknown
-		w.end(id, res)
+	case linearizability.OutcomeUnknown:
+		l.joined = true
+	default: // nothing was changed
 	}
 	return false
 }
@@ -77,20 +59,10 @@ func (w *worker) claimWith(ctx context.Context, s *registry.Session, a registry.
 	ctx, cancel := w.timeout(ctx)
 	defer cancel()
 	w.l.r.counts.claims.Add(1)
-	id := w.begin(w.l.r.now(), by(linearizability.KindClaim, s, a))
+	id := w.begin(w.l.r.now(), recording.Of(linearizability.KindClaim, s, a))
 	c, err := claim(ctx, a)
-	var held *registry.HeldError
-	switch {
-	case err == nil:
-		w.end(id, linearizability.Result{Outcome: linearizability.OutcomeOK, Token: uint64(c.Token())})
+	if w.end(id, recording.Claimed(ctx, c, err)) == linearizability.OutcomeOK {
 		w.l.take(c)
-	case errors.As(err, &held) && ctx.Err() == nil:
-		w.end(id, linearizability.Result{
-			Outcome: linearizability.OutcomeHeld, Token: uint64(held.Owner.Token),
-			OwnerNode: string(held.Owner.Node), OwnerIncarnation: uint64(held.Owner.Incarnation),
-		})
-	default:
-		w.end(id, failure(err))
 	}
 	return err
 }
@@ -102,15 +74,10 @@ func (w *worker) use(a registry.ActorID) {
 		return
 	}
 	w.l.r.counts.uses.Add(1)
-	id := w.begin(w.l.r.now(), with(linearizability.KindUse, c))
-	res := linearizability.Result{Outcome: linearizability.OutcomeInvalid}
-	if c.Valid() {
-		res.Outcome = linearizability.OutcomeValid
-	}
-	w.end(id, res)
+	id := w.begin(w.l.r.now(), recording.With(linearizability.KindUse, c))
 	// A handle that does not hold is asked once more at times: it must not come
 	// to life again.
-	if res.Outcome == linearizability.OutcomeInvalid && w.rand.IntN(4) == 0 {
+	if w.end(id, recording.Used(c.Valid())) == linearizability.OutcomeInvalid && w.rand.IntN(4) == 0 {
 		w.l.drop(c)
 	}
 }
@@ -124,7 +91,7 @@ func (w *worker) write(ctx context.Context, a registry.ActorID) {
 		return
 	}
 	w.l.r.counts.writes.Add(1)
-	id := w.begin(call, with(linearizability.KindWrite, c))
+	id := w.begin(call, recording.With(linearizability.KindWrite, c))
 	wait := time.Duration(w.rand.Int64N(int64(2 * time.Millisecond)))
 	if w.rand.IntN(50) == 0 {
 		wait = time.Duration(w.rand.Int64N(2 * int64(w.l.r.o.TTL)))
@@ -148,7 +115,7 @@ func (w *worker) guard(ctx context.Context, a registry.ActorID) {
 	ctx, cancel := w.timeout(ctx)
 	defer cancel()
 	w.l.r.counts.guards.Add(1)
-	id := w.begin(call, with(linearizability.KindGuard, c))
+	id := w.begin(call, recording.With(linearizability.KindGuard, c))
 	v, err := w.l.db.Transact(ctx, func(tx store.Tx) error {
 		if err := registry.Guard(tx, c); err != nil {
 			return err
@@ -156,14 +123,8 @@ func (w *worker) guard(ctx context.Context, a registry.ActorID) {
 		tx.Set([]byte("data/"+string(a)), binary.BigEndian.AppendUint64(nil, uint64(c.Token())))
 		return nil
 	})
-	switch {
-	case err == nil:
-		w.end(id, linearizability.Result{Outcome: linearizability.OutcomeOK, Version: uint64(v)})
-	case errors.Is(err, registry.ErrNotOwner), errors.Is(err, registry.ErrSessionLost):
+	if w.end(id, recording.Guarded(v, err)) == linearizability.OutcomeRejected {
 		w.l.r.counts.refusedGuards.Add(1)
-		w.end(id, linearizability.Result{Outcome: linearizability.OutcomeRejected})
-	default:
-		w.end(id, failure(err))
 	}
 }
 
@@ -178,21 +139,14 @@ func (w *worker) release(ctx context.Context, a registry.ActorID) bool {
 	ctx, cancel := w.timeout(ctx)
 	defer cancel()
 	l.r.counts.releases.Add(1)
-	id := w.begin(call, with(linearizability.KindRelease, c))
+	id := w.begin(call, recording.With(linearizability.KindRelease, c))
 	err := c.Release(ctx)
-	var other *registry.NotOwnerError
-	switch {
-	case err == nil:
+	l.mu.Lock()
+	v := l.ends[c.Token()]
+	delete(l.ends, c.Token())
+	l.mu.Unlock()
+	if w.end(id, recording.Released(v, err)) == linearizability.OutcomeOK {
 		l.released(a)
-		l.mu.Lock()
-		v := l.ends[c.Token()]
-		delete(l.ends, c.Token())
-		l.mu.Unlock()
-		w.end(id, linearizability.Result{Outcome: linearizability.OutcomeOK, Version: uint64(v)})
-	case errors.As(err, &other):
-		w.end(id, linearizability.Result{Outcome: linearizability.OutcomeNotOwner})
-	default:
-		w.end(id, failure(err))
 	}
 	return true
 }
@@ -201,19 +155,9 @@ func (w *worker) lookup(ctx context.Context, a registry.ActorID) {
 	ctx, cancel := w.timeout(ctx)
 	defer cancel()
 	w.l.r.counts.lookups.Add(1)
-	id := w.begin(w.l.r.now(), linearizability.Op{Kind: linearizability.KindLookup, Actor: string(a)})
+	id := w.begin(w.l.r.now(), recording.Lookup(a))
 	o, err := w.l.reg.Lookup(ctx, a)
-	switch {
-	case err == nil:
-		w.end(id, linearizability.Result{
-			Outcome: linearizability.OutcomeOK, Token: uint64(o.Token),
-			OwnerNode: string(o.Node), OwnerIncarnation: uint64(o.Incarnation),
-		})
-	case errors.Is(err, registry.ErrUnowned):
-		w.end(id, linearizability.Result{Outcome: linearizability.OutcomeUnowned})
-	default:
-		w.end(id, linearizability.Result{Outcome: linearizability.OutcomeFailed})
-	}
+	w.end(id, recording.LookedUp(o, err))
 }
 
 // leave ends the session.
@@ -226,15 +170,11 @@ func (w *worker) leave(ctx context.Context) {
 	ctx, cancel := w.timeout(ctx)
 	defer cancel()
 	l.r.counts.leaves.Add(1)
-	id := w.begin(l.r.now(), linearizability.Op{
-		Kind: linearizability.KindLeave, Node: string(s.Node()), Incarnation: uint64(s.Incarnation()),
-	})
-	if err := s.Leave(ctx); err != nil {
-		w.end(id, failure(err))
-		return
-	}
+	id := w.begin(l.r.now(), recording.Leave(s))
+	err := s.Leave(ctx)
 	l.mu.Lock()
 	v := l.left[s.Incarnation()]
+	delete(l.left, s.Incarnation())
 	l.mu.Unlock()
-	w.end(id, linearizability.Result{Outcome: linearizability.OutcomeOK, Version: v})
+	w.end(id, recording.Left(v, err))
 }

@@ -85,18 +85,8 @@ func (w *worker) begin(call time.Duration, op linearizability.Op) int {
 	return w.l.r.history.Invoke(call, op)
 }
 
-func (w *worker) end(id int, res linearizability.Result) {
+// end records a result, and returns its outcome.
+func (w *worker) end(id int, res linearizability.Result) linearizability.Outcome {
 	w.l.r.history.Return(w.l.r.now(), id, res)
-}
-
-// by is an operation of a session on an actor.
-func by(kind linearizability.Kind, s *registry.Session, a registry.ActorID) linearizability.Op {
-	return linearizability.Op{Kind: kind, Node: string(s.Node()), Incarnation: uint64(s.Incarnation()), Actor: string(a)}
-}
-
-// with is an operation that presents a claim's token.
-func with(kind linearizability.Kind, c *registry.Claim) linearizability.Op {
-	op := by(kind, c.Session(), c.Actor())
-	op.Token = uint64(c.Token())
-	return op
+	return res.Outcome
 }
