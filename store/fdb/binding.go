@@ -17,7 +17,7 @@ import (
 // Open connects to a cluster and reads a key from it, so that what is wrong with
 // the cluster file or the cluster is known at once.
 //
-// The errors name the cluster file. They wrap store.ErrInvalid for options and
+// Errors about the cluster name its file. They wrap store.ErrInvalid for options and
 // cluster files that cannot be right, store.ErrUnavailable when the cluster does
 // not answer within Options.OpenTimeout, and ctx.Err() when ctx ended first.
 //
