@@ -179,6 +179,27 @@ func TestDirectoryIsAFile(t *testing.T) {
 	}
 }
 
+// TestRelativeDirectory opens one by a relative name, from which the process
+// moves away.
+func TestRelativeDirectory(t *testing.T) {
+	home := t.TempDir()
+	t.Chdir(home)
+	if _, err := disk.Open("", disk.Options{}); err == nil || len(contents(t, home)) > 0 {
+		t.Errorf("Open of no name = %v, and left %v", err, contents(t, home))
+	}
+	e := open(t, "a/b/")
+	put(t, e, "a", "1")
+	t.Chdir(t.TempDir())
+	if _, err := e.Stats(); err != nil {
+		t.Error(err)
+	}
+	if err := errors.Join(e.Compact(t.Context()), e.Check(t.Context())); err != nil {
+		t.Error(err)
+	}
+	closed(t, e)
+	wantRows(t, open(t, filepath.Join(home, "a", "b")), map[string]string{"a": "1"})
+}
+
 // TestCreationCutOff leaves what a crash leaves at each step of a creation.
 func TestCreationCutOff(t *testing.T) {
 	for name, files := range map[string]map[string]string{
