@@ -111,17 +111,36 @@ func FuzzDecodeRecords(f *testing.F) {
 	f.Add((&sessionRecord{status: statusLive, ttl: 1}).encode())
 	f.Add((&actorRecord{node: "n"}).encode())
 	f.Add(encodeBeat(1))
+	f.Add([]byte{7})
 	f.Fuzz(func(t *testing.T, v []byte) {
-		if s, err := decodeSession(v); err == nil && s != nil {
+		known := func(err error) {
+			if err != nil && !errors.Is(err, ErrCorrupt) {
+				t.Error(err)
+			}
+		}
+		s, err := decodeSession(v)
+		known(err)
+		if err == nil && s != nil {
 			if again, err := decodeSession(s.encode()); err != nil || *again != *s {
 				t.Errorf("%+v comes back as %+v, %v", s, again, err)
 			}
 		}
-		if _, err := decodeActor(v); err != nil && !errors.Is(err, ErrCorrupt) {
-			t.Error(err)
+		a, err := decodeActor(v)
+		known(err)
+		if err == nil && a != nil {
+			if again := a.encode(); !bytes.Equal(again[1+store.StampBytes:], v[1+store.StampBytes:]) {
+				t.Errorf("%x is %+v, which is %x", v, a, again)
+			}
 		}
-		if _, err := decodeBeat(v); err != nil && !errors.Is(err, ErrCorrupt) {
-			t.Error(err)
+		b, err := decodeBeat(v)
+		known(err)
+		if again := encodeBeat(b.incarnation); err == nil && len(v) >= beatBytes && !bytes.Equal(again[1+store.StampBytes:], v[1+store.StampBytes:beatBytes]) {
+			t.Errorf("%x is %+v, which is %x", v, b, again)
+		}
+		epoch, err := decodeEpoch(v)
+		known(err)
+		if err == nil && len(v) > 0 && !bytes.Equal(v, []byte{epoch}) {
+			t.Errorf("%x is epoch %d", v, epoch)
 		}
 	})
 }
