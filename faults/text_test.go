@@ -230,5 +230,9 @@ func FuzzParse(f *testing.F) {
 		if q, err := faults.Parse(string(js)); err != nil || !q.Equal(p) {
 			t.Fatalf("%s came back as %v, error %v", js, q, err)
 		}
+		var q faults.Plan
+		if err := q.UnmarshalJSON(js); err != nil || !q.Equal(p) {
+			t.Fatalf("%s came back as %v, error %v", js, q, err)
+		}
 	})
 }
