@@ -79,7 +79,7 @@ func inspectUnnamed(directory string) error {
 	}
 	for _, e := range entries {
 		switch e.Name() {
-		case lockName, formatName + newSuffix:
+		case lockName, formatName + newSuffix, "lost+found": // the last is in every new file system of some kinds
 		case dataName, markName:
 			return fmt.Errorf("%w: the file %s is missing", ErrCorrupt, formatName)
 		default:
