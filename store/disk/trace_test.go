@@ -111,8 +111,10 @@ func traced(t *testing.T, strace, role string, args ...string) []string {
 	t.Helper()
 	trace := filepath.Join(t.TempDir(), "trace")
 	c := command(t, role, args...)
-	c.Args = append([]string{strace, "-f", "-yy", "-x", "-s", "100", "-o", trace, "-e", "signal=none",
-		"-e", "trace=openat,write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,mkdir,mkdirat", c.Path}, c.Args[1:]...)
+	c.Args = append([]string{
+		strace, "-f", "-yy", "-x", "-s", "100", "-o", trace, "-e", "signal=none",
+		"-e", "trace=openat,write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,mkdir,mkdirat", c.Path,
+	}, c.Args[1:]...)
 	c.Path, c.Stderr = strace, nil
 	if out, err := c.CombinedOutput(); err != nil {
 		if bytes.Contains(out, []byte("ptrace")) {
