@@ -75,8 +75,22 @@ func (neverFired) Stop() bool { return true }
 // late.
 func TestClaimThatWasInvalidIsNotRenewed(t *testing.T) {
 	newBench(t).run(func(ctx context.Context, c *client) {
+		var cl *registry.Claim
+		asked := false
 		h := &lateHost{Host: c.h}
-		r, err := registry.Open(h, c.db, registry.Options{TTL: ttl, RenewTimeout: ttl})
+		o := registry.Options{TTL: ttl, Events: func(e registry.Event) {
+			if e.Kind != registry.EventRenewed || asked {
+				return
+			}
+			c.sleep(ctx, cl.Session().LeaseLeft()-time.Millisecond)
+			h.looked = func() {
+				c.sleep(ctx, 2*time.Millisecond)
+				if asked = true; cl.Valid() || cl.Session().Health() != registry.Lost {
+					t.Error("a claim is valid after the end of its lease")
+				}
+			}
+		}}
+		r, err := registry.Open(h, c.db, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,22 +98,7 @@ func TestClaimThatWasInvalidIsNotRenewed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cl := c.claim(ctx, s, "a")
-		asked := false
-		c.faulty.commit = func(commit func() error) error {
-			c.faulty.commit = nil
-			if err := commit(); err != nil {
-				return err
-			}
-			c.sleep(ctx, s.LeaseLeft()-time.Millisecond)
-			h.looked = func() {
-				c.sleep(ctx, 2*time.Millisecond)
-				if asked = true; cl.Valid() || s.Health() != registry.Lost {
-					t.Error("a claim is valid after the end of its lease")
-				}
-			}
-			return nil
-		}
+		cl = c.claim(ctx, s, "a")
 		c.sleep(ctx, ttl+ttl/2)
 		if !asked {
 			t.Fatal("the renewal did not look at the clock")
