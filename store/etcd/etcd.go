@@ -48,8 +48,9 @@ type Engine struct {
 	keys       layout
 	ctx        context.Context // ends when the engine closes
 	cancel     context.CancelFunc
-	revision   atomic.Int64 // the highest that an answer had
-	recall     *recall      // nil when nothing is remembered
+	revision   atomic.Int64  // the highest that an answer had
+	cluster    atomic.Uint64 // that the first answer came from
+	recall     *recall       // nil when nothing is remembered
 	lanes      laneTable
 	batcher    batcher
 	watches    watchTable
