@@ -13,7 +13,7 @@
 //
 //   - The limits are those of the cluster: see [Options.MaxTxnOps] and
 //     [Options.MaxRequestBytes]. A transaction over them gets store.ErrTooLarge.
-//   - A transaction with reads is too old after [Options.Window], or when what it
+//   - A transaction with a read version is too old after [Options.Window], or when what it
 //     wants to read has been compacted.
 //   - A transaction that is given leave to guess (store.Guesser) answers reads
 //     from what the engine remembers, and a first read of a key that nobody

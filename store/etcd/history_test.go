@@ -72,17 +72,17 @@ func (h *history) run(ctx context.Context, e store.Engine, client string, n int,
 	}
 	for i := range n {
 		rec := &record{name: fmt.Sprintf("%s/%d", client, i), begin: h.tick()}
-		kind := kind(r.IntN(int(kinds)))
+		does := kind(r.IntN(int(kinds)))
 		reads, writes := pick(r, 1+r.IntN(3)), pick(r, 1+r.IntN(2))
-		version, err := db.Transact(ctx, func(tx store.Tx) error { return rec.body(tx, kind, reads, writes) })
+		version, err := db.Transact(ctx, func(tx store.Tx) error { return rec.body(tx, does, reads, writes) })
 		rec.end = h.tick()
 		switch {
 		case errors.Is(err, store.ErrCommitUnknown):
 			rec.doubtful = true
 		case err != nil && !errors.Is(err, errDecided):
 			return fmt.Errorf("%s: %w", rec.name, err)
-		case (kind == fails) != (err != nil), kind.changes() != (version != 0):
-			return fmt.Errorf("%s of kind %d has version %d and error %v", rec.name, kind, version, err)
+		case (does == fails) != (err != nil), does.changes() != (version != 0):
+			return errors.Join(fmt.Errorf("%s of kind %d has version %d", rec.name, does, version), err)
 		}
 		h.mu.Lock()
 		h.records = append(h.records, rec)
