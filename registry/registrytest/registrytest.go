@@ -232,7 +232,11 @@ type cuttable struct {
 }
 
 func (e *cuttable) Begin(ctx context.Context) store.Txn {
-	return &cuttableTxn{e.Engine.Begin(ctx), e.cut}
+	tx := &cuttableTxn{e.Engine.Begin(ctx), e.cut}
+	if g, ok := tx.Txn.(store.Guesser); ok {
+		return &cuttableGuesser{tx, g}
+	}
+	return tx
 }
 
 type cuttableTxn struct {
@@ -261,4 +265,19 @@ func (t *cuttableTxn) Commit() error {
 		return errCut
 	}
 	return t.Txn.Commit()
+}
+
+// cuttableGuesser is cuttableTxn of an engine that guesses.
+type cuttableGuesser struct {
+	*cuttableTxn
+	guesser store.Guesser
+}
+
+func (t *cuttableGuesser) Guess() { t.guesser.Guess() }
+
+func (t *cuttableGuesser) Confirm() error {
+	if t.cut.Load() {
+		return errCut
+	}
+	return t.guesser.Confirm()
 }

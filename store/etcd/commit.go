@@ -24,18 +24,16 @@ func (t *Txn) Commit() error {
 }
 
 func (t *Txn) commit() error {
-	if err := t.enter(); err != nil {
+	if err := t.enterBroken(); err != nil {
 		return err
 	}
 	defer t.busy.Unlock()
-	if size := t.writes.size + t.readSize; size > store.MaxTxnBytes {
-		return fmt.Errorf("etcd: commit: %w: the transaction has %d bytes, limit %d", store.ErrTooLarge, size, store.MaxTxnBytes)
-	}
-	var err error
-	if t.writes.empty() {
-		err = t.confirm()
-	} else {
-		err = t.write()
+	err := t.settle()
+	if err != nil && !store.Retryable(err) && !errors.Is(err, store.ErrCommitUnknown) {
+		// What is wrong with the writes may come from a wrong guess.
+		if wrong := t.confirm(); wrong != nil {
+			err = wrong
+		}
 	}
 	if err != nil {
 		return err
@@ -46,6 +44,21 @@ func (t *Txn) commit() error {
 	t.watches = nil
 	t.drop(nil)
 	return nil
+}
+
+// settle has the writes applied, or the guesses confirmed when there are none.
+func (t *Txn) settle() error {
+	size := t.writes.size + t.readSize
+	switch {
+	case t.broken != nil:
+		return t.broken
+	case size > store.MaxTxnBytes:
+		return fmt.Errorf("etcd: commit: %w: the transaction has %d bytes, limit %d", store.ErrTooLarge, size, store.MaxTxnBytes)
+	case t.writes.empty():
+		return t.confirm()
+	default:
+		return t.write()
+	}
 }
 
 // write sends the writes until they are applied or refused for good.
@@ -94,7 +107,7 @@ func (t *Txn) inquire(c *conditions, p *proposal) error {
 
 // Confirm implements [store.Guesser].
 func (t *Txn) Confirm() error {
-	if err := t.enter(); err != nil {
+	if err := t.enterBroken(); err != nil {
 		return err
 	}
 	defer t.busy.Unlock()
@@ -140,13 +153,28 @@ func (t *Txn) confirmed(revision int64) {
 	}
 }
 
-// applied notes what the commit made of the keys.
+// applied notes what the commit made of the keys, and which guesses it proved
+// right.
 func (t *Txn) applied(a *answer) {
 	r := t.engine.recall
 	if r == nil {
 		return
 	}
-	t.confirmed(a.revision)
+	// What was read of a key that was written too is what it held before. Not
+	// for a moment may it pass for what it holds at the commit's revision: a guess
+	// made of it then would stand.
+	var changed []string
+	for key, p := range t.points {
+		switch {
+		case t.writes.find(key) != nil:
+			changed = append(changed, key)
+		case t.writes.cleared.contains(key):
+			r.learn(key, nil, a.revision)
+			changed = append(changed, key)
+		default:
+			r.confirmed(key, p, a.revision)
+		}
+	}
 	for _, w := range t.writes.list {
 		switch {
 		case w.kind == opAdd:
@@ -160,6 +188,9 @@ func (t *Txn) applied(a *answer) {
 		default:
 			r.learn(w.key, w.value, a.revision)
 		}
+	}
+	for _, key := range changed {
+		r.right(key, t.points[key])
 	}
 }
 

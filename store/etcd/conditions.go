@@ -21,7 +21,9 @@ import (
 //   - The horizon is not above any read: tombstones and records up to the
 //     horizon may be gone.
 //
-// A transaction without reads has none.
+// A transaction that has no read version has none. One that has a version and
+// reads nothing that could conflict depends on the horizon alone, as it does in
+// FoundationDB.
 type conditions struct {
 	keys     []string // of points, sorted
 	points   map[string]*pointRead
@@ -47,7 +49,7 @@ func (t *Txn) conditions() *conditions {
 	return c
 }
 
-func (c *conditions) empty() bool { return len(c.keys) == 0 && len(c.ranges) == 0 }
+func (c *conditions) empty() bool { return c.oldest == 0 }
 
 // compares returns the conditions as etcd takes them.
 func (c *conditions) compares(e *Engine) []compare {

@@ -13,7 +13,7 @@
 //
 //   - The limits are those of the cluster: see [Options.MaxTxnOps] and
 //     [Options.MaxRequestBytes]. A transaction over them gets store.ErrTooLarge.
-//   - A transaction with reads is too old after [Options.Window], or when what it
+//   - A transaction with a read version is too old after [Options.Window], or when what it
 //     wants to read has been compacted.
 //   - A transaction that is given leave to guess (store.Guesser) answers reads
 //     from what the engine remembers, and a first read of a key that nobody
@@ -48,8 +48,9 @@ type Engine struct {
 	keys       layout
 	ctx        context.Context // ends when the engine closes
 	cancel     context.CancelFunc
-	revision   atomic.Int64 // the highest that an answer had
-	recall     *recall      // nil when nothing is remembered
+	revision   atomic.Int64  // the highest that an answer had
+	cluster    atomic.Uint64 // that the first answer came from
+	recall     *recall       // nil when nothing is remembered
 	lanes      laneTable
 	batcher    batcher
 	watches    watchTable

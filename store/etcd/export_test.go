@@ -11,7 +11,7 @@ import (
 func (e *Engine) Forget(ctx context.Context) error {
 	tx := e.Begin(ctx)
 	defer tx.Cancel()
-	tx.Set([]byte("age"), nil)
+	tx.Set([]byte("\xffage"), nil)
 	if err := tx.Commit(); err != nil {
 		return err
 	}

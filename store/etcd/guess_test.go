@@ -3,6 +3,7 @@ package etcd_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -128,6 +129,25 @@ func TestAWrongGuessIsFoundOut(t *testing.T) {
 				return nil
 			}); err != nil || got != want || read(t, theirs, "copy") != want {
 				t.Errorf("a body that wrote had read %q, error %v; want %q", got, err, want)
+			}
+			for how, spoil := range map[string]func(tx store.Tx){
+				"makes no sense": func(tx store.Tx) { tx.SetStamped([]byte("copy"), nil, -1) },
+				"is too much": func(tx store.Tx) {
+					for i := range bigTxnOps + 1 {
+						tx.Set(fmt.Appendf(nil, "copy/%d", i), nil)
+					}
+				},
+			} {
+				tc.prepare()
+				if _, err := db.Transact(t.Context(), func(tx store.Tx) error {
+					if err := look(tx); err != nil || got == want {
+						return err
+					}
+					spoil(tx)
+					return nil
+				}); err != nil || got != want {
+					t.Errorf("a body that %s on a wrong guess had read %q, error %v; want %q", how, got, err, want)
+				}
 			}
 		})
 	}

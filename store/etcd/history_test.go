@@ -16,8 +16,9 @@ import (
 
 // history is what clients saw of transactions run through store.DB, which lets
 // the engine guess. A transaction reads some of a few keys and writes its own
-// name to one or two; or it decides by what it read to change nothing, and says
-// so with an error or by writing nothing.
+// name to one or two, or removes them, one by one or with all between; or it
+// decides by what it read to change nothing, and says so with an error or by
+// writing nothing.
 type history struct {
 	mu      sync.Mutex
 	clock   int // orders the beginnings and the ends
@@ -29,6 +30,7 @@ type record struct {
 	begin, end int
 	read       map[string]string // "" for none
 	wrote      []string
+	removed    []string
 	place      uint64 // version and order; zero for one that wrote nothing
 	doubtful   bool
 }
@@ -39,6 +41,21 @@ func (h *history) tick() int {
 	h.clock++
 	return h.clock
 }
+
+// kind is what a transaction does with what it has read.
+type kind int
+
+const (
+	writesName kind = iota
+	removesKeys
+	removesRange
+	fails
+	writesNothing
+	kinds
+)
+
+// changes reports whether a transaction of this kind changes anything.
+func (k kind) changes() bool { return k < fails }
 
 // errDecided is a body's own decision.
 var errDecided = errors.New("decided against it")
@@ -55,17 +72,17 @@ func (h *history) run(ctx context.Context, e store.Engine, client string, n int,
 	}
 	for i := range n {
 		rec := &record{name: fmt.Sprintf("%s/%d", client, i), begin: h.tick()}
-		kind := r.IntN(4)
+		does := kind(r.IntN(int(kinds)))
 		reads, writes := pick(r, 1+r.IntN(3)), pick(r, 1+r.IntN(2))
-		version, err := db.Transact(ctx, func(tx store.Tx) error { return rec.body(tx, kind, reads, writes) })
+		version, err := db.Transact(ctx, func(tx store.Tx) error { return rec.body(tx, does, reads, writes) })
 		rec.end = h.tick()
 		switch {
 		case errors.Is(err, store.ErrCommitUnknown):
 			rec.doubtful = true
 		case err != nil && !errors.Is(err, errDecided):
 			return fmt.Errorf("%s: %w", rec.name, err)
-		case kind < 2 && version == 0:
-			return fmt.Errorf("%s wrote, and has no version", rec.name)
+		case (does == fails) != (err != nil), does.changes() != (version != 0):
+			return errors.Join(fmt.Errorf("%s of kind %d has version %d", rec.name, does, version), err)
 		}
 		h.mu.Lock()
 		h.records = append(h.records, rec)
@@ -83,8 +100,8 @@ func pick(r *rand.Rand, n int) []string {
 }
 
 // body reads, and writes the transaction's name behind a stamp.
-func (rec *record) body(tx store.Tx, kind int, reads, writes []string) error {
-	rec.read, rec.wrote = map[string]string{}, nil
+func (rec *record) body(tx store.Tx, kind kind, reads, writes []string) error {
+	rec.read, rec.wrote, rec.removed = map[string]string{}, nil, nil
 	for _, k := range reads {
 		v, err := tx.Get([]byte(k))
 		if err != nil {
@@ -93,13 +110,27 @@ func (rec *record) body(tx store.Tx, kind int, reads, writes []string) error {
 		rec.read[k] = string(v)
 	}
 	switch kind {
-	case 2:
+	case fails:
 		return errDecided
-	case 3:
+	case writesNothing:
 		return nil
+	case removesKeys:
+		rec.removed = writes
+		for _, k := range writes {
+			tx.Clear([]byte(k))
+		}
+	case removesRange:
+		begin, end := slices.Min(writes), slices.Max(writes)+"\x00"
+		tx.ClearRange([]byte(begin), []byte(end))
+		for _, k := range universe {
+			if begin <= k && k < end {
+				rec.removed = append(rec.removed, k)
+			}
+		}
+	default:
+		rec.wrote = writes
 	}
-	rec.wrote = writes
-	for _, k := range append(writes[:len(writes):len(writes)], "done/"+rec.name) {
+	for _, k := range append(rec.wrote[:len(rec.wrote):len(rec.wrote)], "done/"+rec.name) {
 		tx.SetStamped([]byte(k), append(make([]byte, store.StampBytes), rec.name...), 0)
 	}
 	return nil
@@ -125,6 +156,9 @@ func (h *history) judge(t *testing.T, e store.Engine) {
 		}
 		for _, k := range rec.wrote {
 			next[k] = string(rec.value())
+		}
+		for _, k := range rec.removed {
+			delete(next, k)
 		}
 		state = append(state, next)
 	}
@@ -179,6 +213,8 @@ func (h *history) judgeRealTime(t *testing.T, placed []*record) {
 	}
 }
 
+func (rec *record) changed() bool { return len(rec.wrote)+len(rec.removed) > 0 }
+
 // value is what the transaction wrote.
 func (rec *record) value() []byte {
 	b := binary.BigEndian.AppendUint64(nil, rec.place>>16)
@@ -206,7 +242,7 @@ func (h *history) placed(t *testing.T, e store.Engine) []*record {
 		}
 		for _, kv := range rows {
 			rec := byName[string(kv.Key[len("done/"):])]
-			if rec == nil || len(rec.wrote) == 0 {
+			if rec == nil || !rec.changed() {
 				t.Fatalf("%s is there, and nobody wrote it", kv.Key)
 			}
 			rec.place = binary.BigEndian.Uint64(kv.Value)<<16 | uint64(binary.BigEndian.Uint16(kv.Value[8:]))
@@ -225,7 +261,7 @@ func (h *history) placed(t *testing.T, e store.Engine) []*record {
 		}
 	}
 	for _, rec := range h.records {
-		if len(rec.wrote) > 0 && !rec.doubtful && !applied[rec] {
+		if rec.changed() && !rec.doubtful && !applied[rec] {
 			t.Fatalf("%s was acknowledged, and is not there", rec.name)
 		}
 	}

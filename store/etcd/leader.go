@@ -100,14 +100,14 @@ func (l *leadership) search(ctx context.Context) *leader {
 		one, cancel := context.WithTimeout(ctx, leaderTimeout)
 		s, err := l.engine.client.Status(one, endpoint)
 		cancel()
-		if err != nil || s.Leader == 0 || s.Leader != s.Header.MemberId {
+		if err != nil || s.Leader == 0 || s.Leader != s.Header.GetMemberId() {
 			continue
 		}
 		client, err := l.connect(endpoint)
 		if err != nil {
 			return nil
 		}
-		return &leader{kv: newKV(client, &l.engine.o), term: s.Header.RaftTerm, endpoint: endpoint}
+		return &leader{kv: newKV(client, &l.engine.o), term: s.Header.GetRaftTerm(), endpoint: endpoint}
 	}
 	return nil
 }

@@ -45,7 +45,8 @@ type Options struct {
 	// 64 KiB to 1 GiB. Default: [DefaultMaxRequestBytes], as theirs.
 	MaxRequestBytes int
 
-	// Window is how long a transaction with reads may take before it is too old.
+	// Window is how long a transaction with a read version may take before it is
+	// too old.
 	// What removed keys leave behind is kept for that long. 100 ms to 24 h.
 	// Default: [DefaultWindow]. It is not about safety: an engine with a short
 	// window makes the others' transactions too old, never wrong.

@@ -114,14 +114,26 @@ func (r *recall) forget(key string) {
 func (r *recall) confirmed(key string, p *pointRead, revision int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m := r.entry(key, p.value, revision)
+	r.entry(key, p.value, revision)
+	r.credit(key, p)
+}
+
+// right notes that what p says of key was so until it was written.
+func (r *recall) right(key string, p *pointRead) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.credit(key, p)
+}
+
+// credit counts a guess that was right. The caller holds the lock.
+func (r *recall) credit(key string, p *pointRead) {
 	if !p.guessed {
 		return
 	}
 	if p.rows == 0 {
 		r.absence = min(r.absence+rightGuess, mostAbsence)
 	}
-	if m != nil {
+	if m, ok := r.keys.Peek(key); ok {
 		m.trust = min(m.trust+rightGuess, mostTrust)
 	}
 }

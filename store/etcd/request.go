@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"math"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -135,17 +136,22 @@ func (e *Engine) txn(ctx context.Context, at kv, r *etcdserverpb.TxnRequest) (*e
 	if err != nil {
 		return nil, clientv3.ContextError(ctx, err)
 	}
-	e.saw(a.GetHeader().GetRevision())
+	if err := errors.Join(e.heard(a.GetHeader()), answersTxn(r, a)); err != nil {
+		return nil, err
+	}
 	e.leadership.sawTerm(a.GetHeader().GetRaftTerm())
 	return a, nil
 }
 
 // get reads one range. It notes the revision of the answer.
 func (e *Engine) get(ctx context.Context, o op) (*etcdserverpb.RangeResponse, error) {
-	a, err := e.kv.client.Range(ctx, o.GetRequestRange(), e.kv.calls...)
+	r := o.GetRequestRange()
+	a, err := e.kv.client.Range(ctx, r, e.kv.calls...)
 	if err != nil {
 		return nil, clientv3.ContextError(ctx, err)
 	}
-	e.saw(a.GetHeader().GetRevision())
+	if err := errors.Join(e.heard(a.GetHeader()), answersRange(r, a)); err != nil {
+		return nil, err
+	}
 	return a, nil
 }

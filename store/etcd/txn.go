@@ -61,18 +61,30 @@ type pointRead struct {
 // enter begins a call. Unless it returns an error, the caller unlocks busy at
 // the end of the call.
 func (t *Txn) enter() error {
+	if err := t.enterBroken(); err != nil {
+		return err
+	}
+	if t.broken != nil {
+		t.busy.Unlock()
+		return t.broken
+	}
+	return nil
+}
+
+// enterBroken is enter that lets a broken transaction in.
+func (t *Txn) enterBroken() error {
 	if !t.busy.TryLock() {
 		t.misused.Store(true)
 		return errTwoTasks
 	}
-	if err := t.usable(); err != nil {
+	if err := t.alive(); err != nil {
 		t.busy.Unlock()
 		return err
 	}
 	return nil
 }
 
-func (t *Txn) usable() error {
+func (t *Txn) alive() error {
 	switch {
 	case t.over:
 		return errUsed
@@ -84,7 +96,7 @@ func (t *Txn) usable() error {
 	if err := t.ctx.Err(); err != nil {
 		return ended(err)
 	}
-	return t.broken
+	return nil
 }
 
 // ended describes the error of a context that is over.
