@@ -15,6 +15,8 @@ const (
 	DriftLimit  = 0.2 // upper limit of Options.MaxDrift
 	MaxFailures = 100 // upper limit of Options.DegradedAfter
 	MaxMonitors = 100 // upper limit of Options.Monitors
+	MinLogKeep  = 16
+	MaxLogKeep  = 1 << 20
 )
 
 // Defaults of [Options].
@@ -25,6 +27,7 @@ const (
 	DefaultDegradedAfter = 2
 	DefaultDegradedShare = 1.0 / 3
 	DefaultMonitors      = 3
+	DefaultLogKeep       = 4096
 )
 
 // Options of a [Registry]. The zero value means the defaults.
@@ -75,6 +78,12 @@ type Options struct {
 	// or its node id, and no node knows the others. Default: [DefaultMonitors].
 	Monitors int
 
+	// LogKeep is how many changes of nodes are kept for those who watch them; from
+	// [MinLogKeep] to [MaxLogKeep]. Who is further behind gets a snapshot. It should
+	// be the same in every process of a namespace, where the least counts. Default:
+	// [DefaultLogKeep].
+	LogKeep int
+
 	// Events, when not nil, is told of what the registry does by itself. It is
 	// called without locks held, from the task that acts, and must not block.
 	Events func(Event)
@@ -113,6 +122,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Monitors == 0 {
 		o.Monitors = DefaultMonitors
 	}
+	if o.LogKeep == 0 {
+		o.LogKeep = DefaultLogKeep
+	}
 	return o, o.validate()
 }
 
@@ -136,6 +148,8 @@ func (o Options) validate() error {
 		return invalid("Options.DegradedShare is %v, must be between 0 and 1", o.DegradedShare)
 	case o.Monitors > MaxMonitors:
 		return invalid("Options.Monitors is %d, must be at most %d", o.Monitors, MaxMonitors)
+	case o.LogKeep < MinLogKeep || o.LogKeep > MaxLogKeep:
+		return invalid("Options.LogKeep is %d, must be from %d to %d", o.LogKeep, MinLogKeep, MaxLogKeep)
 	case o.PollEvery <= 0:
 		return invalid("Options.PollEvery is %v, must be above 0", o.PollEvery)
 	}
