@@ -150,6 +150,14 @@ type faulty struct {
 	commit func(commit func() error) error
 	// down makes every read and commit fail as unavailable.
 	down bool
+	// asked, when not nil, is called before each read and commit.
+	asked func()
+}
+
+func (f *faulty) ask() {
+	if f.asked != nil {
+		f.asked()
+	}
 }
 
 func (f *faulty) Begin(ctx context.Context) store.Txn {
@@ -162,6 +170,7 @@ type faultyTxn struct {
 }
 
 func (t *faultyTxn) Get(key []byte) ([]byte, error) {
+	t.f.ask()
 	if t.f.down {
 		return nil, store.ErrUnavailable
 	}
@@ -169,13 +178,20 @@ func (t *faultyTxn) Get(key []byte) ([]byte, error) {
 }
 
 func (t *faultyTxn) GetAll(keys ...[]byte) ([][]byte, error) {
+	t.f.ask()
 	if t.f.down {
 		return nil, store.ErrUnavailable
 	}
 	return t.Txn.GetAll(keys...)
 }
 
+func (t *faultyTxn) GetRange(begin, end []byte, o store.RangeOptions) ([]store.KeyValue, bool, error) {
+	t.f.ask()
+	return t.Txn.GetRange(begin, end, o)
+}
+
 func (t *faultyTxn) Commit() error {
+	t.f.ask()
 	if t.f.down {
 		return store.ErrUnavailable
 	}
