@@ -39,9 +39,13 @@ func (r *run) startAudit() {
 				return
 			}
 		}
+		if r.shape.monitors > 0 {
+			l.demandSessionKnows(ctx)
+		}
 		l.giveBack(ctx)
 		if r.shape.watch {
 			l.demandTold(ctx)
+			l.countLateRows(ctx)
 		}
 		if err := l.reg.Check(ctx); err != nil {
 			r.world.Fail("store-disagrees", err)

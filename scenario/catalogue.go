@@ -1,6 +1,10 @@
 package scenario
 
-import "time"
+import (
+	"time"
+
+	"github.com/kelpie-registry/kelpie/registry"
+)
 
 // catalogue is every scenario, in the order of reports.
 var catalogue = []Scenario{
@@ -117,11 +121,11 @@ var catalogue = []Scenario{
 	{
 		Name:      "membership",
 		About:     "nodes join, get ready, leave, crash and are revoked, while everybody follows the changes",
-		Sometimes: []string{"told-joining", "told-ready", "told-left", "told-failed", "resumed", "agreed", "crashed", "rejoined", "audited"},
+		Sometimes: []string{"told-joining", "told-ready", "told-left", "told-failed", "resumed", "compacted", "late-row", "agreed", "snapshot-agreed", "crashed", "rejoined", "audited"},
 		MinSeeds:  100,
 		shape: shape{
-			nodes: 4, workers: 1, actors: 2, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
-			think: 1500 * time.Millisecond, faults: 12, menu: membershipFaults, watch: true,
+			nodes: 5, workers: 1, actors: 2, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
+			think: 1200 * time.Millisecond, faults: 12, menu: membershipFaults, watch: true, logKeep: registry.MinLogKeep, monitors: 2,
 			mix: mix{claim: 2, wait: 3, release: 2, leave: 3},
 		},
 	},

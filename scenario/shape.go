@@ -43,6 +43,8 @@ type shape struct {
 	// monitors watch over each session; none unless set: then a session's end is
 	// noticed by those who want its actors.
 	monitors int
+	// logKeep is Options.LogKeep; the default when 0.
+	logKeep int
 	// watch has every process follow the nodes, and a third of the joins not be ready
 	// at once.
 	watch bool
@@ -100,5 +102,5 @@ func (m mix) pick(n int) Action {
 }
 
 func (s *shape) options(events func(registry.Event)) registry.Options {
-	return registry.Options{TTL: s.ttl, MaxDrift: s.drift, Monitors: cmp.Or(s.monitors, -1), Events: events}
+	return registry.Options{TTL: s.ttl, MaxDrift: s.drift, Monitors: cmp.Or(s.monitors, -1), LogKeep: s.logKeep, Events: events}
 }

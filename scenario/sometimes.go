@@ -4,37 +4,40 @@ package scenario
 type event int
 
 const (
-	evHeld         event = iota // a claim met a live owner
-	evMoved                     // an actor came to another node
-	evTakeover                  // … whose last owner had not released it
-	evReleased                  // an actor was released
-	evLeft                      // a node left
-	evSilent                    // a session was silent for long enough to be revoked
-	evRevoked                   // … and was revoked
-	evRenewedFirst              // … but a renewal came first
-	evDegraded                  // a session was degraded
-	evRefused                   // … and refused a claim
-	evRecovered                 // … and became healthy again
-	evLost                      // a node was told that its session is lost
-	evRejoined                  // a process joined again after a session had ended
-	evInUse                     // a join met a live session of its node id
-	evReplaced                  // a join ended a live session of another process
-	evDoubtApplied              // a commit in doubt turned out to have taken effect
-	evDoubtDropped              // … or not to have
-	evUnknown                   // the outcome of a claim stayed unknown
-	evGivenBack                 // … and what it had got was given back
-	evLateDoubt                 // a holder stopped being sure between asking and acting
-	evStaleRefused              // the fenced resource refused a stale token
-	evGuardRefused              // the guard refused a claim that no longer held
-	evCrashed                   // a node's process crashed
-	evOverlap                   // two claims of one actor were valid at once (clocks beyond their bound)
-	evToldJoining               // a watcher was told of a node that is not ready yet
-	evToldReady                 // … and that it is
-	evToldLeft                  // … of one that left
-	evToldFailed                // … of one that was revoked
-	evResumed                   // a process went on watching where its last life had stopped
-	evAgreed                    // two watchers had been told up to one point
-	evAudited                   // the audit claimed every actor
+	evHeld           event = iota // a claim met a live owner
+	evMoved                       // an actor came to another node
+	evTakeover                    // … whose last owner had not released it
+	evReleased                    // an actor was released
+	evLeft                        // a node left
+	evSilent                      // a session was silent for long enough to be revoked
+	evRevoked                     // … and was revoked
+	evRenewedFirst                // … but a renewal came first
+	evDegraded                    // a session was degraded
+	evRefused                     // … and refused a claim
+	evRecovered                   // … and became healthy again
+	evLost                        // a node was told that its session is lost
+	evRejoined                    // a process joined again after a session had ended
+	evInUse                       // a join met a live session of its node id
+	evReplaced                    // a join ended a live session of another process
+	evDoubtApplied                // a commit in doubt turned out to have taken effect
+	evDoubtDropped                // … or not to have
+	evUnknown                     // the outcome of a claim stayed unknown
+	evGivenBack                   // … and what it had got was given back
+	evLateDoubt                   // a holder stopped being sure between asking and acting
+	evStaleRefused                // the fenced resource refused a stale token
+	evGuardRefused                // the guard refused a claim that no longer held
+	evCrashed                     // a node's process crashed
+	evOverlap                     // two claims of one actor were valid at once (clocks beyond their bound)
+	evToldJoining                 // a watcher was told of a node that is not ready yet
+	evToldReady                   // … and that it is
+	evToldLeft                    // … of one that left
+	evToldFailed                  // … of one that was revoked
+	evResumed                     // a process went on watching where its last life had stopped
+	evCompacted                   // … and was so far behind that it was given a snapshot
+	evLateRow                     // a change's row came at a position that a watcher had read past
+	evAgreed                      // two watchers had been told up to one point
+	evSnapshotAgreed              // … one of them by a snapshot, the other by changes
+	evAudited                     // the audit claimed every actor
 	eventCount
 )
 
@@ -43,7 +46,7 @@ var eventNames = [eventCount]string{
 	"renewed-first", "degraded", "claim-refused", "recovered", "lost",
 	"rejoined", "in-use", "replaced", "doubt-applied", "doubt-dropped", "unknown", "given-back",
 	"late-doubt", "stale-refused", "guard-refused", "crashed", "overlap",
-	"told-joining", "told-ready", "told-left", "told-failed", "resumed", "agreed", "audited",
+	"told-joining", "told-ready", "told-left", "told-failed", "resumed", "compacted", "late-row", "agreed", "snapshot-agreed", "audited",
 }
 
 func (r *run) happened(e event) { r.events[e]++ }
