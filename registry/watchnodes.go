@@ -127,9 +127,13 @@ func (r *Registry) resumePoint(tx store.Tx, head, epoch []byte) (p ResumePoint, 
 	return p, err
 }
 
-// logTrail is how far behind the last position that was read a reader looks first
-// for rows that came late.
-const logTrail = 32
+// A reader looks for rows that came late logTrail behind the last position that it
+// has read. That is most often enough, and costs each reader of each change but two
+// rows; if rows are still missing it looks trailGrowth times as far behind.
+const (
+	logTrail    = 2
+	trailGrowth = 8
+)
 
 // changesSince returns the changes between two points; all is false when some of
 // them are not kept any more. A change since then was committed at a version above
@@ -143,8 +147,11 @@ func (r *Registry) changesSince(tx store.Reader, at, now ResumePoint) (changes [
 		return nil, false, nil
 	}
 	space := r.keys.tagged(tagLog, 0)
-	for trail := uint64(logTrail); ; trail *= 4 {
+	for trail := uint64(logTrail); ; trail *= trailGrowth {
 		from := at.head - min(trail, at.head)
+		if trail >= uint64(r.o.LogKeep) {
+			from = 0 // a late row may stand before all that are kept, until it is cleared
+		}
 		rows, err := readAll(tx, r.keys.log(from, ""), r.keys.tagged(tagLog+1, 0))
 		if err != nil {
 			return nil, false, err
@@ -162,7 +169,7 @@ func (r *Registry) changesSince(tx store.Reader, at, now ResumePoint) (changes [
 		if uint64(len(fresh)) == missing {
 			return inOrder(fresh), true, nil
 		}
-		if from == 0 || trail > 2*uint64(r.o.LogKeep) {
+		if from == 0 {
 			return nil, false, nil
 		}
 	}
