@@ -63,6 +63,7 @@ func BenchmarkNodeChange(b *testing.B) {
 }
 
 func benchmarkNodeChange(b *testing.B, nodes, burst int) {
+	b.Helper()
 	ctx := b.Context()
 	h, err := host.NewSystem(host.SystemOptions{Name: "node"})
 	if err != nil {
