@@ -22,25 +22,30 @@ type Bounds struct {
 }
 
 // failOverSteps is how many calls of the store a fail-over waits for, one after
-// the other, at most: the dead node's last renewal may be on its way (1); the
-// waiter's cycle in which it is first seen has a read of the actor, one of the
-// session and one that sets a watch (3); so has the one in which the silence is
-// complete (2); the revocation reads and commits (2), and so does the claim (2).
-const failOverSteps = 10
+// the other, at most: the dead node's last renewal may be on its way (1); the look
+// in which the waiter first sees it reads and sets two watches (3), and so does the
+// one in which its turn has come (3); the revocation reads and commits (2); the
+// claim reads two sessions and commits (3).
+const failOverSteps = 12
 
 // Bounds returns the bounds for a store whose every read, and every commit, takes
-// storeTime at most and succeeds. They are
+// storeTime at most and succeeds, and for so many live nodes at most. They are
 //
 //	Belief   = TTL
 //	Silence  = TTL
-//	FailOver = (TTL·(1+MaxDrift) + 5/4·PollEvery)/(1−MaxDrift) + 10·storeTime
+//	FailOver = (TTL·(1+MaxDrift) + 5/4·PollEvery + 2·W)/(1−MaxDrift) + 12·storeTime
 //
-// In FailOver, a waiter sees the last renewal at most PollEvery and its jitter of
-// an eighth after it was committed, on a clock that may run slow; waits out the
-// silence; and looks again within another eighth.
-func (r *Registry) Bounds(storeTime time.Duration) Bounds {
+// with W = Stagger·(log2(nodes) + 1/4), 14 Staggers at most. In FailOver, a waiter
+// sees the last renewal at most PollEvery and its jitter of an eighth after it was
+// committed, on a clock that may run slow; waits out the silence, and W at most until
+// its turn; looks again within another eighth, and waits W at most before it claims.
+//
+// FailOver supposes that the limit of revocations is not reached. While it is, a
+// session stays until the window ends, TTL·(1+MaxDrift)/(1−MaxDrift) after it was
+// opened at most and the time of one look.
+func (r *Registry) Bounds(storeTime time.Duration, nodes int) Bounds {
 	o := r.o
-	wait := float64(stretch(o.TTL, o.MaxDrift)) + 1.25*float64(o.PollEvery)
+	wait := float64(stretch(o.TTL, o.MaxDrift)) + 1.25*float64(o.PollEvery) + 2*float64(longestStagger(o.Stagger, nodes))
 	return Bounds{
 		Belief:   o.TTL,
 		Silence:  o.TTL,

@@ -64,7 +64,7 @@ func TestFailOverTakesNoLongerThanItsBound(t *testing.T) {
 			t.Fatalf("seed %d: the owner owns nothing", seed)
 		}
 		process("waiter", rate, func(ctx context.Context, r *registry.Registry, s *registry.Session) {
-			bound = r.Bounds(2 * way).FailOver
+			bound = r.Bounds(2*way, 1).FailOver
 			if _, err := s.ClaimWait(ctx, "a"); err != nil {
 				t.Error(err)
 			}
@@ -86,12 +86,15 @@ func TestFailOverTakesNoLongerThanItsBound(t *testing.T) {
 func TestBoundsOfTheDefaults(t *testing.T) {
 	newBench(t).run(func(_ context.Context, c *client) {
 		r := c.b.client(c.h, registry.Options{TTL: registry.DefaultTTL}).Registry
-		b := r.Bounds(0)
+		b := r.Bounds(0, 1)
 		if b.Belief != 30*time.Second || b.Silence != 30*time.Second || b.FailOver.Round(100*time.Millisecond) != 34400*time.Millisecond {
 			t.Errorf("%+v", b)
 		}
-		if with := r.Bounds(time.Second).FailOver - b.FailOver; with != 10*time.Second {
+		if with := r.Bounds(time.Second, 1).FailOver - b.FailOver; with != 12*time.Second {
 			t.Errorf("a store that takes a second adds %v", with)
+		}
+		if with := r.Bounds(0, 1024).FailOver - b.FailOver; with.Round(10*time.Millisecond) != 3110*time.Millisecond {
+			t.Errorf("1,024 nodes add %v", with)
 		}
 	})
 }

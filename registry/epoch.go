@@ -36,6 +36,7 @@ func (r *Registry) AdvanceEpoch(ctx context.Context) (uint8, error) {
 		tx.Set(r.keys.epoch(), []byte{next})
 		tx.ClearRange(r.keys.all(tagState))
 		tx.ClearRange(r.keys.all(tagBeat))
+		tx.ClearRange(r.keys.all(tagLedger))
 		return nil
 	})
 	if errors.Is(err, store.ErrCommitUnknown) {

@@ -42,12 +42,15 @@ const (
 	// Version when the actor was freed by it (zero when found out later); Err:
 	// nil, ErrUnknown, or why it had no effect.
 	EventGiveBackEnd
+	// EventRevokeLimited: a session that is silent is not revoked now, because the
+	// limit of revocations is reached. Node, Incarnation.
+	EventRevokeLimited
 )
 
 var eventNames = [...]string{
 	"", "renewed", "renew-failed", "health", "silent", "revoke-start",
 	"revoke-end", "doubt", "resolved", "released", "left", "give-back-start",
-	"give-back-end",
+	"give-back-end", "revoke-limited",
 }
 
 func (k EventKind) String() string {

@@ -13,6 +13,7 @@ import (
 //	o/NODE/INC/ACTOR  index of a session's actors
 //	l/NODE/INC        how many actors a session owns
 //	e                 the epoch
+//	v                 the ledger of revocations
 //
 // State and beat are apart because claims read the state and renewals write the
 // beat: renewals and claims never conflict. Both are keyed by node id, not by
@@ -23,12 +24,13 @@ type keys struct {
 }
 
 const (
-	tagState = 'n'
-	tagBeat  = 'b'
-	tagActor = 'a'
-	tagOwned = 'o'
-	tagLoad  = 'l'
-	tagEpoch = 'e'
+	tagState  = 'n'
+	tagBeat   = 'b'
+	tagActor  = 'a'
+	tagOwned  = 'o'
+	tagLoad   = 'l'
+	tagEpoch  = 'e'
+	tagLedger = 'v'
 )
 
 func newKeys(namespace string) keys {
@@ -95,6 +97,8 @@ func (k keys) load(n NodeID, inc Incarnation) []byte {
 }
 
 func (k keys) epoch() []byte { return k.tagged(tagEpoch, 0) }
+
+func (k keys) ledger() []byte { return k.tagged(tagLedger, 0) }
 
 // all returns the range of every key with the tag.
 func (k keys) all(tag byte) (begin, end []byte) {

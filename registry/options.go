@@ -10,10 +10,11 @@ import (
 
 // Limits of [Options].
 const (
-	MinTTL      = 10 * time.Millisecond
-	MaxTTL      = 24 * time.Hour
-	DriftLimit  = 0.2 // upper limit of Options.MaxDrift
-	MaxFailures = 100 // upper limit of Options.DegradedAfter
+	MinTTL       = 10 * time.Millisecond
+	MaxTTL       = 24 * time.Hour
+	DriftLimit   = 0.2       // upper limit of Options.MaxDrift
+	MaxFailures  = 100       // upper limit of Options.DegradedAfter
+	MaxRevokeMin = 1_000_000 // upper limit of Options.RevokeMin
 )
 
 // Defaults of [Options].
@@ -23,6 +24,8 @@ const (
 	DefaultMaxDrift      = 0.01
 	DefaultDegradedAfter = 2
 	DefaultDegradedShare = 1.0 / 3
+	DefaultRevokeMin     = 4
+	DefaultRevokeShare   = 0.25
 )
 
 // Options of a [Registry]. The zero value means the defaults.
@@ -68,6 +71,24 @@ type Options struct {
 	// for; above 0. Releases are noticed sooner, through a watch. Default: TTL/10.
 	PollEvery time.Duration
 
+	// Stagger spaces the nodes that want to write the same: the claim of an actor
+	// that became free while they waited for it, the revocation of a session. A
+	// node waits Stagger·log2(1+r) and a jitter of Stagger/4, r being how many live
+	// nodes rank before it, and 14 Staggers at most; then it reads again. Above 0,
+	// and 14·Stagger must be below TTL. Choose it well above what a commit takes.
+	// Default: TTL/200.
+	Stagger time.Duration
+
+	// RevokeMin and RevokeShare limit the revocations of all nodes together: in a
+	// window, which lasts for TTL of true time at least, no more sessions are revoked
+	// than the larger of RevokeMin and RevokeShare of the live nodes. So an outage that
+	// looks like the death of everybody ends few sessions, and those few slowly. What
+	// is refused is told by [EventRevokeLimited]; see [Registry.RevocationLimit].
+	// RevokeMin is 1 to [MaxRevokeMin], RevokeShare above 0 and at most 1, which is no
+	// limit. Defaults: [DefaultRevokeMin] and [DefaultRevokeShare].
+	RevokeMin   int
+	RevokeShare float64
+
 	// Events, when not nil, is told of what the registry does by itself. It is
 	// called without locks held, from the task that acts, and must not block.
 	Events func(Event)
@@ -103,6 +124,15 @@ func (o Options) withDefaults() (Options, error) {
 	if o.PollEvery == 0 {
 		o.PollEvery = o.TTL / 10
 	}
+	if o.Stagger == 0 {
+		o.Stagger = o.TTL / 200
+	}
+	if o.RevokeMin == 0 {
+		o.RevokeMin = DefaultRevokeMin
+	}
+	if o.RevokeShare == 0 {
+		o.RevokeShare = DefaultRevokeShare
+	}
 	return o, o.validate()
 }
 
@@ -126,6 +156,12 @@ func (o Options) validate() error {
 		return invalid("Options.DegradedShare is %v, must be between 0 and 1", o.DegradedShare)
 	case o.PollEvery <= 0:
 		return invalid("Options.PollEvery is %v, must be above 0", o.PollEvery)
+	case o.Stagger <= 0 || o.Stagger >= (o.TTL+staggerSpan-1)/staggerSpan:
+		return invalid("Options.Stagger is %v, must be above 0, and %d·Stagger below TTL (%v)", o.Stagger, staggerSpan, o.TTL)
+	case o.RevokeMin < 1 || o.RevokeMin > MaxRevokeMin:
+		return invalid("Options.RevokeMin is %d, must be from 1 to %d", o.RevokeMin, MaxRevokeMin)
+	case math.IsNaN(o.RevokeShare) || o.RevokeShare <= 0 || o.RevokeShare > 1:
+		return invalid("Options.RevokeShare is %v, must be above 0 and at most 1", o.RevokeShare)
 	}
 	if err := o.Retry.Validate(); err != nil {
 		return invalid("Options.Retry: %v", err)

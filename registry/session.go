@@ -66,6 +66,9 @@ type Session struct {
 	timer    clock.Timer             // for the next change that time alone brings
 	doubtful []ActorID               // claims in doubt that nobody waits for, each actor once
 	settling bool                    // a task settles them
+	waits    map[ActorID]*contention // actors that tasks wait for
+
+	peers atomic.Pointer[peers] // nil: not known
 }
 
 func newSession(r *Registry, n NodeID, rec *sessionRecord, o JoinOptions, began time.Duration) *Session {
@@ -78,6 +81,7 @@ func newSession(r *Registry, n NodeID, rec *sessionRecord, o JoinOptions, began 
 		onHealth: o.OnHealth,
 		claims:   make(map[ActorID]*Claim),
 		busy:     make(map[ActorID]clock.Event),
+		waits:    make(map[ActorID]*contention),
 		health:   Healthy,
 	}
 	s.ctx, s.cancel = r.host.WithCancel(r.host.Context())

@@ -244,6 +244,8 @@ func (l *life) event(e registry.Event) {
 		r.endedAt(e)
 	case registry.EventRenewed, registry.EventRenewFailed:
 		l.renewed = true
+	case registry.EventRevokeLimited:
+		r.happened(evRevokeLimited)
 	case registry.EventDoubt, registry.EventRevokeStart, registry.EventGiveBackStart:
 	}
 }

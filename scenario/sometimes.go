@@ -4,31 +4,32 @@ package scenario
 type event int
 
 const (
-	evHeld         event = iota // a claim met a live owner
-	evMoved                     // an actor came to another node
-	evTakeover                  // … whose last owner had not released it
-	evReleased                  // an actor was released
-	evLeft                      // a node left
-	evSilent                    // a session was silent for long enough to be revoked
-	evRevoked                   // … and was revoked
-	evRenewedFirst              // … but a renewal came first
-	evDegraded                  // a session was degraded
-	evRefused                   // … and refused a claim
-	evRecovered                 // … and became healthy again
-	evLost                      // a node was told that its session is lost
-	evRejoined                  // a process joined again after a session had ended
-	evInUse                     // a join met a live session of its node id
-	evReplaced                  // a join ended a live session of another process
-	evDoubtApplied              // a commit in doubt turned out to have taken effect
-	evDoubtDropped              // … or not to have
-	evUnknown                   // the outcome of a claim stayed unknown
-	evGivenBack                 // … and what it had got was given back
-	evLateDoubt                 // a holder stopped being sure between asking and acting
-	evStaleRefused              // the fenced resource refused a stale token
-	evGuardRefused              // the guard refused a claim that no longer held
-	evCrashed                   // a node's process crashed
-	evOverlap                   // two claims of one actor were valid at once (clocks beyond their bound)
-	evAudited                   // the audit claimed every actor
+	evHeld          event = iota // a claim met a live owner
+	evMoved                      // an actor came to another node
+	evTakeover                   // … whose last owner had not released it
+	evReleased                   // an actor was released
+	evLeft                       // a node left
+	evSilent                     // a session was silent for long enough to be revoked
+	evRevoked                    // … and was revoked
+	evRenewedFirst               // … but a renewal came first
+	evDegraded                   // a session was degraded
+	evRefused                    // … and refused a claim
+	evRecovered                  // … and became healthy again
+	evLost                       // a node was told that its session is lost
+	evRejoined                   // a process joined again after a session had ended
+	evInUse                      // a join met a live session of its node id
+	evReplaced                   // a join ended a live session of another process
+	evDoubtApplied               // a commit in doubt turned out to have taken effect
+	evDoubtDropped               // … or not to have
+	evUnknown                    // the outcome of a claim stayed unknown
+	evGivenBack                  // … and what it had got was given back
+	evLateDoubt                  // a holder stopped being sure between asking and acting
+	evStaleRefused               // the fenced resource refused a stale token
+	evGuardRefused               // the guard refused a claim that no longer held
+	evCrashed                    // a node's process crashed
+	evOverlap                    // two claims of one actor were valid at once (clocks beyond their bound)
+	evRevokeLimited              // a silent session was not revoked, because the limit was reached
+	evAudited                    // the audit claimed every actor
 	eventCount
 )
 
@@ -36,7 +37,7 @@ var eventNames = [eventCount]string{
 	"held", "moved", "takeover", "released", "left", "silent", "revoked",
 	"renewed-first", "degraded", "claim-refused", "recovered", "lost",
 	"rejoined", "in-use", "replaced", "doubt-applied", "doubt-dropped", "unknown", "given-back",
-	"late-doubt", "stale-refused", "guard-refused", "crashed", "overlap", "audited",
+	"late-doubt", "stale-refused", "guard-refused", "crashed", "overlap", "revoke-limited", "audited",
 }
 
 func (r *run) happened(e event) { r.events[e]++ }
