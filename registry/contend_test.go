@@ -147,7 +147,7 @@ func TestWaitersTakeTurnsByRank(t *testing.T) {
 		})
 		var got time.Duration
 		for _, name := range []registry.NodeID{"n1", "n2"} {
-			b.process(string(name), registry.Options{Stagger: stagger}, func(ctx context.Context, c *client) {
+			b.process(string(name), registry.Options{Stagger: stagger, Monitors: -1}, func(ctx context.Context, c *client) {
 				s := c.join(ctx, name)
 				s.RankAmong([]registry.NodeID{"n1", "n2"})
 				c.sleep(ctx, time.Second)

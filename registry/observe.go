@@ -233,10 +233,7 @@ func (s *Session) delay(key string) time.Duration {
 	if s == nil {
 		return 0
 	}
-	p := s.peers.Load()
-	if p == nil {
-		return 0
-	}
+	p := s.roster().peers
 	return stagger(s.r.o.Stagger, p.rank(key, s.id.node, p.size()), s.r.host.Rand())
 }
 
@@ -275,8 +272,7 @@ func (r *Registry) revoke(ctx context.Context, id sessionID, at sighting, limit 
 			return err
 		}
 		v.state.status = statusRevoked
-		tx.Set(r.keys.state(id.node), v.state.encode())
-		return nil
+		return r.changeSession(tx, id.node, v.state)
 	})
 	if doubt && errors.Is(e.Err, ErrNotLive) {
 		e.Err = fmt.Errorf("%w: %w", ErrUnknown, e.Err) // by this one or another

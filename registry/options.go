@@ -15,6 +15,7 @@ const (
 	DriftLimit   = 0.2       // upper limit of Options.MaxDrift
 	MaxFailures  = 100       // upper limit of Options.DegradedAfter
 	MaxRevokeMin = 1_000_000 // upper limit of Options.RevokeMin
+	MaxMonitors  = 100       // upper limit of Options.Monitors
 )
 
 // Defaults of [Options].
@@ -26,6 +27,7 @@ const (
 	DefaultDegradedShare = 1.0 / 3
 	DefaultRevokeMin     = 4
 	DefaultRevokeShare   = 0.25
+	DefaultMonitors      = 3
 )
 
 // Options of a [Registry]. The zero value means the defaults.
@@ -89,6 +91,11 @@ type Options struct {
 	RevokeMin   int
 	RevokeShare float64
 
+	// Monitors is how many nodes watch over each session; 1 to [MaxMonitors], or
+	// below 0 for none: then a session's end is noticed by those who want its actors
+	// or its node id, and no node knows the others. Default: [DefaultMonitors].
+	Monitors int
+
 	// Events, when not nil, is told of what the registry does by itself. It is
 	// called without locks held, from the task that acts, and must not block.
 	Events func(Event)
@@ -133,6 +140,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.RevokeShare == 0 {
 		o.RevokeShare = DefaultRevokeShare
 	}
+	if o.Monitors == 0 {
+		o.Monitors = DefaultMonitors
+	}
 	return o, o.validate()
 }
 
@@ -154,6 +164,8 @@ func (o Options) validate() error {
 		return invalid("Options.DegradedAfter is %d, must be from 1 to %d", o.DegradedAfter, MaxFailures)
 	case math.IsNaN(o.DegradedShare) || o.DegradedShare <= 0 || o.DegradedShare >= 1:
 		return invalid("Options.DegradedShare is %v, must be between 0 and 1", o.DegradedShare)
+	case o.Monitors > MaxMonitors:
+		return invalid("Options.Monitors is %d, must be at most %d", o.Monitors, MaxMonitors)
 	case o.PollEvery <= 0:
 		return invalid("Options.PollEvery is %v, must be above 0", o.PollEvery)
 	case o.Stagger <= 0 || o.Stagger >= (o.TTL+staggerSpan-1)/staggerSpan:

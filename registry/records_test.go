@@ -2,8 +2,10 @@ package registry
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -52,15 +54,18 @@ func TestNamespacesDoNotOverlap(t *testing.T) {
 func TestRecordsComeBackAsWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := sessionRecord{
-			version: store.Version(rapid.Uint64Max(1<<versionBits-1).Draw(t, "version")),
-			epoch:   rapid.Uint8().Draw(t, "epoch"),
-			status:  rapid.SampledFrom([]status{statusLive, statusLeft, statusRevoked}).Draw(t, "status"),
-			ttl:     time.Duration(rapid.Int64Min(1).Draw(t, "ttl")),
-			op:      opID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "op")),
-			address: rapid.StringN(0, 100, MaxAddressBytes).Draw(t, "address"),
+			version:  store.Version(rapid.Uint64Max(1<<versionBits-1).Draw(t, "version")),
+			epoch:    rapid.Uint8().Draw(t, "epoch"),
+			status:   rapid.SampledFrom([]status{statusLive, statusLeft, statusRevoked, statusJoining, statusDraining}).Draw(t, "status"),
+			ttl:      time.Duration(rapid.Int64Min(1).Draw(t, "ttl")),
+			op:       opID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "op")),
+			address:  rapid.StringN(0, 100, MaxAddressBytes).Draw(t, "address"),
+			degraded: rapid.Bool().Draw(t, "degraded"),
+			capacity: rapid.Int64Range(0, MaxCapacity).Draw(t, "capacity"),
+			labels:   rapid.MapOfN(rapid.StringN(1, 9, MaxLabelKeyBytes), rapid.StringN(0, 9, MaxLabelValueBytes), 1, MaxLabels).Draw(t, "labels"),
 		}
 		got, err := decodeSession(s.encode())
-		if err != nil || *got != s {
+		if err != nil || !reflect.DeepEqual(*got, s) {
 			t.Fatalf("session %+v comes back as %+v, %v", s, got, err)
 		}
 		a := actorRecord{
@@ -81,7 +86,7 @@ func TestDamagedRecordsAreRefused(t *testing.T) {
 	cases := map[string][]byte{
 		"empty":        {},
 		"truncated":    good[:len(good)-1],
-		"newer format": append([]byte{recordFormat + 1}, good[1:]...),
+		"newer format": append([]byte{sessionFormat + 1}, good[1:]...),
 		"no status":    (&sessionRecord{ttl: 1}).encode(),
 		"no TTL":       (&sessionRecord{status: statusLive}).encode(),
 		"TTL negative": (&sessionRecord{status: statusLive, ttl: -1}).encode(),
@@ -111,17 +116,53 @@ func FuzzDecodeRecords(f *testing.F) {
 	f.Add((&sessionRecord{status: statusLive, ttl: 1}).encode())
 	f.Add((&actorRecord{node: "n"}).encode())
 	f.Add(encodeBeat(1))
+	f.Add(append(append(make([]byte, 8), "n\x00"...), make([]byte, logHeader)...))
+	f.Add([]byte{7})
+	f.Add(ledger{used: 3}.encode())
 	f.Fuzz(func(t *testing.T, v []byte) {
-		if s, err := decodeSession(v); err == nil && s != nil {
-			if again, err := decodeSession(s.encode()); err != nil || *again != *s {
+		known := func(err error) {
+			if err != nil && !errors.Is(err, ErrCorrupt) {
+				t.Error(err)
+			}
+		}
+		s, err := decodeSession(v)
+		known(err)
+		if err == nil && s != nil {
+			if again, err := decodeSession(s.encode()); err != nil || !reflect.DeepEqual(again, s) {
 				t.Errorf("%+v comes back as %+v, %v", s, again, err)
 			}
 		}
-		if _, err := decodeActor(v); err != nil && !errors.Is(err, ErrCorrupt) {
-			t.Error(err)
+		a, err := decodeActor(v)
+		known(err)
+		if err == nil && a != nil {
+			if again := a.encode(); !bytes.Equal(again[1+store.StampBytes:], v[1+store.StampBytes:]) {
+				t.Errorf("%x is %+v, which is %x", v, a, again)
+			}
 		}
-		if _, err := decodeBeat(v); err != nil && !errors.Is(err, ErrCorrupt) {
-			t.Error(err)
+		b, err := decodeBeat(v)
+		known(err)
+		if again := encodeBeat(b.incarnation); err == nil && len(v) >= beatBytes && !bytes.Equal(again[1+store.StampBytes:], v[1+store.StampBytes:beatBytes]) {
+			t.Errorf("%x is %+v, which is %x", v, b, again)
+		}
+		l, err := decodeLedger(v)
+		known(err)
+		if again := l.encode(); err == nil && len(v) > 0 && !bytes.Equal(again, v[:ledgerBytes]) {
+			t.Errorf("%x is %+v, which is %x", v, l, again)
+		}
+		epoch, err := decodeEpoch(v)
+		known(err)
+		if err == nil && len(v) > 0 && !bytes.Equal(v, []byte{epoch}) {
+			t.Errorf("%x is epoch %d", v, epoch)
+		}
+		head, err := decodeHead(v)
+		known(err)
+		if err == nil && len(v) > 0 && !bytes.Equal(v, binary.LittleEndian.AppendUint64(nil, head)) {
+			t.Errorf("%x is the number of changes %d", v, head)
+		}
+		row, err := decodeLogRow([]byte("c"), store.KeyValue{Key: append([]byte("c"), v...), Value: v})
+		known(err)
+		if err == nil && row.node.Validate() != nil {
+			t.Errorf("log row of %q", row.node)
 		}
 	})
 }

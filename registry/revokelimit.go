@@ -101,7 +101,7 @@ func (r *Registry) revokeLimit(ctx context.Context, s *Session, l ledger) (int, 
 	}
 	var live int
 	if s != nil {
-		live = s.peers.Load().size()
+		live = s.roster().peers.size()
 	}
 	if live == 0 {
 		var err error
@@ -119,7 +119,7 @@ func (r *Registry) limitAmong(live int) int {
 func (r *Registry) countLive(ctx context.Context) (n int, err error) {
 	err = r.scan(ctx, tagState, func(kv store.KeyValue) error {
 		s, err := decodeSession(kv.Value)
-		if err == nil && s.status == statusLive {
+		if err == nil && s.status.lives() {
 			n++
 		}
 		return err

@@ -29,6 +29,12 @@ const (
 	evCrashed                    // a node's process crashed
 	evOverlap                    // two claims of one actor were valid at once (clocks beyond their bound)
 	evRevokeLimited              // a silent session was not revoked, because the limit was reached
+	evToldJoining                // a watcher was told of a node that is not ready yet
+	evToldReady                  // … and that it is
+	evToldLeft                   // … of one that left
+	evToldFailed                 // … of one that was revoked
+	evResumed                    // a process went on watching where its last life had stopped
+	evAgreed                     // two watchers had been told up to one point
 	evAudited                    // the audit claimed every actor
 	eventCount
 )
@@ -37,7 +43,8 @@ var eventNames = [eventCount]string{
 	"held", "moved", "takeover", "released", "left", "silent", "revoked",
 	"renewed-first", "degraded", "claim-refused", "recovered", "lost",
 	"rejoined", "in-use", "replaced", "doubt-applied", "doubt-dropped", "unknown", "given-back",
-	"late-doubt", "stale-refused", "guard-refused", "crashed", "overlap", "revoke-limited", "audited",
+	"late-doubt", "stale-refused", "guard-refused", "crashed", "overlap", "revoke-limited",
+	"told-joining", "told-ready", "told-left", "told-failed", "resumed", "agreed", "audited",
 }
 
 func (r *run) happened(e event) { r.events[e]++ }

@@ -22,7 +22,8 @@ const (
 // Invariants, while serving:
 //
 //	committed <= version of batches[0] < … < version of batches[n-1] <= assigned
-//	no version above committed has been given to a reader or acknowledged
+//	no version above committed has been acknowledged, none above max(committed, idle)
+//	given to a reader
 type proxy struct {
 	c    *Cluster
 	h    *sim.Host
@@ -32,6 +33,7 @@ type proxy struct {
 
 	committed   Version       // the last version known to be durable
 	committedAt time.Duration // true time at which it was assigned
+	idle        Version       // the highest given to a reader while nothing was in flight; below batches[0]
 	assigned    Version       // the highest version given to a batch or a reader
 	clock       Version       // versions count on from here …
 	clockAt     time.Duration // … since this true time
@@ -117,6 +119,9 @@ func (p *proxy) commit(r *commitRequest) {
 		return
 	case p.c.fires(f.RequestLost, "RequestLost", r.from, r.id, &counts.RequestLost):
 		p.answer(r, connectionLost, 0, 0)
+		return
+	case p.c.fires(f.UpgradeBefore, "UpgradeBefore", r.from, r.id, &counts.UpgradeBefore):
+		p.answer(r, CodeClusterVersionChanged, 0, 0)
 		return
 	}
 	p.waiting = append(p.waiting, r)
@@ -266,8 +271,13 @@ func (p *proxy) finish(b *batch, order int, r *commitRequest) {
 	case verdictLocked:
 		p.answer(r, CodeDatabaseLocked, 0, 0)
 	default:
-		if p.c.fires(p.c.o.Faults.ReplyLost, "ReplyLost", r.from, r.id, &counts.Faults.ReplyLost) {
+		f := &p.c.o.Faults
+		if p.c.fires(f.ReplyLost, "ReplyLost", r.from, r.id, &counts.Faults.ReplyLost) {
 			p.answer(r, connectionLost, 0, 0)
+			return
+		}
+		if p.c.fires(f.UpgradeAfter, "UpgradeAfter", r.from, r.id, &counts.Faults.UpgradeAfter) {
+			p.answer(r, CodeClusterVersionChanged, 0, 0)
 			return
 		}
 		counts.Committed++
