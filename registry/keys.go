@@ -12,6 +12,8 @@ import (
 //	a/ACTOR           owner, token, operation id
 //	o/NODE/INC/ACTOR  index of a session's actors
 //	l/NODE/INC        how many actors a session owns
+//	i/NODE/INC        changes when the session is given an actor
+//	i/NODE/INC/ACTOR  an actor that was given to the session, with its payload
 //	e                 the epoch
 //
 // State and beat are apart because claims read the state and renewals write the
@@ -28,6 +30,7 @@ const (
 	tagActor = 'a'
 	tagOwned = 'o'
 	tagLoad  = 'l'
+	tagInbox = 'i'
 	tagEpoch = 'e'
 )
 
@@ -92,6 +95,15 @@ func (k keys) owned(n NodeID, inc Incarnation, a ActorID) []byte {
 
 func (k keys) load(n NodeID, inc Incarnation) []byte {
 	return k.session(tagLoad, n, inc, 0)
+}
+
+// inbox is the key to watch, and the space of the session's inbox rows.
+func (k keys) inbox(n NodeID, inc Incarnation) []byte {
+	return k.session(tagInbox, n, inc, 0)
+}
+
+func (k keys) given(n NodeID, inc Incarnation, a ActorID) []byte {
+	return appendTuple(k.session(tagInbox, n, inc, len(a)+1), string(a))
 }
 
 func (k keys) epoch() []byte { return k.tagged(tagEpoch, 0) }
