@@ -7,13 +7,15 @@ import (
 // Keys of one namespace. Strings are encoded as in FoundationDB's tuple layer,
 // so that the order of keys is the order of ids whatever bytes they hold.
 //
-//	n/NODE            session state: incarnation and status
+//	n/NODE            session state: incarnation, status, what the node says of itself
 //	b/NODE            the last renewal
 //	a/ACTOR           owner, token, operation id
 //	o/NODE/INC/ACTOR  index of a session's actors
 //	l/NODE/INC        how many actors a session owns
 //	i/NODE/INC        changes when the session is given an actor
 //	i/NODE/INC/ACTOR  an actor that was given to the session, with its payload
+//	c/POSITION/NODE   the change log of sessions
+//	h                 how many changes there have been
 //	e                 the epoch
 //
 // State and beat are apart because claims read the state and renewals write the
@@ -32,6 +34,8 @@ const (
 	tagLoad  = 'l'
 	tagInbox = 'i'
 	tagEpoch = 'e'
+	tagLog   = 'c'
+	tagHead  = 'h'
 )
 
 func newKeys(namespace string) keys {
@@ -105,6 +109,18 @@ func (k keys) inbox(n NodeID, inc Incarnation) []byte {
 func (k keys) given(n NodeID, inc Incarnation, a ActorID) []byte {
 	return appendTuple(k.session(tagInbox, n, inc, len(a)+1), string(a))
 }
+
+// log is the key of a change, or the beginning of those at a position when n is
+// empty.
+func (k keys) log(position uint64, n NodeID) []byte {
+	b := binary.BigEndian.AppendUint64(k.tagged(tagLog, 8+len(n)+1), position)
+	if n == "" {
+		return b
+	}
+	return appendTuple(b, string(n))
+}
+
+func (k keys) head() []byte { return k.tagged(tagHead, 0) }
 
 func (k keys) epoch() []byte { return k.tagged(tagEpoch, 0) }
 

@@ -135,21 +135,10 @@ func (to Target) takes(rec *sessionRecord) error {
 		return &NotActiveError{Node: to.Node, Incarnation: to.Incarnation}
 	case to.Incarnation != 0 && rec.incarnation() != to.Incarnation:
 		return &NotActiveError{Node: to.Node, Incarnation: to.Incarnation}
-	case rec.status != statusLive:
-		return &NotActiveError{Node: to.Node, Incarnation: rec.incarnation(), State: rec.nodeState()}
+	case !rec.takes(rec.incarnation()):
+		return &NotActiveError{Node: to.Node, Incarnation: rec.incarnation(), State: rec.state()}
 	}
 	return nil
-}
-
-func (s *sessionRecord) nodeState() NodeState {
-	switch s.status {
-	case statusLive:
-		return NodeActive
-	case statusLeft:
-		return NodeLeft
-	default:
-		return NodeFailed
-	}
 }
 
 // transferring is the state of one transfer over its attempts.

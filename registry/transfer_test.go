@@ -327,12 +327,16 @@ func TestTransferToASessionThatTakesNothing(t *testing.T) {
 			t.Error(err)
 		}
 		live := c.join(ctx, "n2")
+		if _, err := c.Join(ctx, "joining", registry.JoinOptions{NotReady: true}); err != nil {
+			t.Error(err)
+		}
 		for name, tt := range map[string]struct {
 			to    registry.Target
 			state registry.NodeState
 		}{
 			"never joined":        {registry.Target{Node: "n9"}, 0},
 			"left":                {registry.Target{Node: "left"}, registry.NodeLeft},
+			"joining":             {registry.Target{Node: "joining"}, registry.NodeJoining},
 			"another incarnation": {registry.Target{Node: "n2", Incarnation: live.Incarnation() + 1}, 0},
 			"own, another":        {registry.Target{Node: "n1", Incarnation: s1.Incarnation() + 1}, 0},
 		} {
