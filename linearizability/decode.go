@@ -254,6 +254,7 @@ func (d *decoder) returned(ev *event) error {
 		Token:            ev.op.Token,
 		OwnerNode:        ev.op.OwnerNode,
 		OwnerIncarnation: ev.op.OwnerIncarnation,
+		NewToken:         ev.op.NewToken,
 		Version:          ev.op.Version,
 	})
 	if op.Return < op.Call {
@@ -303,6 +304,7 @@ var members = [...]memberSpec{
 	{"replace", memberField * member(fieldReplace), valueBool},
 	{"owner", memberField * member(fieldOwner), valueString},
 	{"owner_inc", memberField * member(fieldOwnerIncarnation), valueNumber},
+	{"new_token", memberField * member(fieldNewToken), valueNumber},
 	{"version", memberField * member(fieldVersion), valueNumber},
 }
 
@@ -406,6 +408,8 @@ func (ev *event) setNumber(name string, m member, n uint64) error {
 		ev.op.Token = n
 	case memberField * member(fieldOwnerIncarnation):
 		ev.op.OwnerIncarnation = n
+	case memberField * member(fieldNewToken):
+		ev.op.NewToken = n
 	default:
 		ev.op.Version = n
 	}

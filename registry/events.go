@@ -42,6 +42,13 @@ const (
 	// Version when the actor was freed by it (zero when found out later); Err:
 	// nil, ErrUnknown, or why it had no effect.
 	EventGiveBackEnd
+	// EventTransferred: this session gave an actor to another one. Node,
+	// Incarnation, Actor, Token (the one that was given up), Version (zero when
+	// found out later).
+	EventTransferred
+	// EventAccepted: an actor that this session was given has its handle. Node,
+	// Incarnation, Actor, Token.
+	EventAccepted
 	// EventRevokeLimited: a session that is silent is not revoked now, because the
 	// limit of revocations is reached. Node, Incarnation.
 	EventRevokeLimited
@@ -50,7 +57,7 @@ const (
 var eventNames = [...]string{
 	"", "renewed", "renew-failed", "health", "silent", "revoke-start",
 	"revoke-end", "doubt", "resolved", "released", "left", "give-back-start",
-	"give-back-end", "revoke-limited",
+	"give-back-end", "transferred", "accepted", "revoke-limited",
 }
 
 func (k EventKind) String() string {

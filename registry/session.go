@@ -69,6 +69,8 @@ type Session struct {
 	doubtful []ActorID               // claims in doubt that nobody waits for, each actor once
 	settling bool                    // a task settles them
 	waits    map[ActorID]*contention // actors that tasks wait for
+	accepted []*Claim                // given actors whose inbox rows are to be cleared
+	clearing bool                    // a task clears them
 }
 
 func newSession(r *Registry, n NodeID, rec *sessionRecord, o JoinOptions, began time.Duration) *Session {
