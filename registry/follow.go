@@ -35,7 +35,7 @@ func (r *Registry) Follow(ctx context.Context, actor ActorID) iter.Seq2[Owner, e
 				}
 			}
 			if err == nil {
-				err = r.waitForAny(ctx, watches, r.o.PollEvery)
+				err = r.waitForAny(ctx, watches)
 			} else if err = r.patientAbout(ctx, err); err == nil {
 				err = r.host.Sleep(ctx, r.o.PollEvery)
 			}
@@ -76,9 +76,14 @@ func (r *Registry) lookUpAndWatch(ctx context.Context, actor ActorID) (owner Own
 	return owner, watches, err
 }
 
-// waitForAny returns when one of the watches has fired or ended, or d has passed;
-// the error is that of ctx.
-func (r *Registry) waitForAny(ctx context.Context, watches []store.Watch, d time.Duration) error {
+// waitForAny returns when one of the watches has fired or ended, or PollEvery has
+// passed; the error is that of ctx.
+func (r *Registry) waitForAny(ctx context.Context, watches []store.Watch) error {
+	return r.waitForAnyWithin(ctx, watches, r.o.PollEvery)
+}
+
+// waitForAnyWithin is waitForAny that waits for d.
+func (r *Registry) waitForAnyWithin(ctx context.Context, watches []store.Watch, d time.Duration) error {
 	began := r.host.Monotonic()
 	wctx, cancel := r.host.WithTimeout(ctx, d)
 	defer cancel()

@@ -84,7 +84,7 @@ func (s *Session) waitForActor(ctx context.Context, held *HeldError) error {
 			free, next, err = r.judge(ctx, s, l)
 		}
 		if err == nil && !free {
-			err = r.waitForAny(ctx, watches, r.jittered(next))
+			err = r.waitForAnyWithin(ctx, watches, r.jittered(next))
 		}
 		cancelAll(watches)
 		if err != nil {
@@ -160,13 +160,13 @@ func (r *Registry) judge(ctx context.Context, s *Session, l look) (gone bool, ne
 	if left := at.turn(r.o.MaxDrift) - r.host.Monotonic(); left > 0 {
 		return false, min(left, next), nil
 	}
-	gone, err = r.endSilent(ctx, s, &v, at, l.ledger)
+	gone, err = r.endSilent(ctx, s, &v, at, l.ledger, false)
 	return gone, next, err
 }
 
 // endSilent revokes a session whose silence is complete, if the limit lets it.
-func (r *Registry) endSilent(ctx context.Context, s *Session, v *view, at sighting, l ledger) (gone bool, err error) {
-	about := Event{Kind: EventSilent, Node: v.id.node, Incarnation: v.id.incarnation}
+func (r *Registry) endSilent(ctx context.Context, s *Session, v *view, at sighting, l ledger, monitor bool) (gone bool, err error) {
+	about := Event{Kind: EventSilent, Node: v.id.node, Incarnation: v.id.incarnation, Monitor: monitor}
 	r.emit(about)
 	limit, err := r.revokeLimit(ctx, s, l)
 	if err != nil {
@@ -177,7 +177,8 @@ func (r *Registry) endSilent(ctx context.Context, s *Session, v *view, at sighti
 		r.emit(about)
 		return false, nil
 	}
-	return r.revoke(ctx, v.id, at, limit)
+	about.Kind = EventRevokeStart
+	return r.revoke(ctx, about, at, limit)
 }
 
 // patientAbout lets errors of the store pass, but not the end of ctx.
@@ -209,7 +210,7 @@ func (r *Registry) see(s *Session, v *view, l ledger) sighting {
 		if len(r.seen) >= maxSightings {
 			clear(r.seen) // costs patience, never safety
 		}
-		at.delay = s.delay(string(v.id.node))
+		at.delay = s.delayBeside(v.id.node)
 	}
 	at.beat, at.since, at.ttl = v.beat, now, v.state.ttl
 	r.seen[v.id] = at
@@ -237,6 +238,15 @@ func (s *Session) delay(key string) time.Duration {
 	return stagger(s.r.o.Stagger, p.rank(key, s.id.node, p.size()), s.r.host.Rand())
 }
 
+// delayBeside is delay for what is done to another node's session.
+func (s *Session) delayBeside(n NodeID) time.Duration {
+	if s == nil {
+		return 0
+	}
+	p := s.roster().peers
+	return stagger(s.r.o.Stagger, p.rankBeside(n, s.id.node, p.size()), s.r.host.Rand())
+}
+
 // takeTurn waits for as long as delay says. The caller reads again.
 func (s *Session) takeTurn(ctx context.Context, key string) error {
 	d := s.delay(key)
@@ -246,12 +256,13 @@ func (s *Session) takeTurn(ctx context.Context, key string) error {
 	return s.r.host.Sleep(ctx, d)
 }
 
-// revoke ends a session that has shown no renewal but the one of at. It reads
+// revoke ends the session of e that has shown no renewal but the one of at. It reads
 // the beat in the transaction that writes the state, and a renewal reads the
 // state in the transaction that writes the beat: whichever of the two commits
 // second fails.
-func (r *Registry) revoke(ctx context.Context, id sessionID, at sighting, limit int) (gone bool, err error) {
-	e := Event{Kind: EventRevokeStart, Node: id.node, Incarnation: id.incarnation, ID: r.lastID.Add(1)}
+func (r *Registry) revoke(ctx context.Context, e Event, at sighting, limit int) (gone bool, err error) {
+	id := sessionID{e.Node, e.Incarnation}
+	e.ID = r.lastID.Add(1)
 	r.emit(e)
 	var doubt, renewed bool
 	e.Version, e.Err = r.transact(ctx, e, &doubt, func(tx store.Tx) error {
@@ -286,7 +297,8 @@ func (r *Registry) revoke(ctx context.Context, id sessionID, at sighting, limit 
 	case renewed:
 		return false, nil
 	case errors.Is(e.Err, ErrRevokeLimited):
-		r.emit(Event{Kind: EventRevokeLimited, Node: id.node, Incarnation: id.incarnation})
+		e.Kind = EventRevokeLimited
+		r.emit(e)
 		return false, nil
 	}
 	return false, r.patientAbout(ctx, e.Err)

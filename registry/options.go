@@ -16,6 +16,9 @@ const (
 	MaxFailures  = 100       // upper limit of Options.DegradedAfter
 	MaxRevokeMin = 1_000_000 // upper limit of Options.RevokeMin
 	MaxMonitors  = 100       // upper limit of Options.Monitors
+	MaxSweepRate = 1_000_000 // upper limit of Options.SweepRate
+
+	MaxNodeRetention = 10 * 365 * 24 * time.Hour // upper limit of Options.NodeRetention
 )
 
 // Defaults of [Options].
@@ -28,6 +31,8 @@ const (
 	DefaultRevokeMin     = 4
 	DefaultRevokeShare   = 0.25
 	DefaultMonitors      = 3
+	DefaultSweepRate     = 1000
+	DefaultNodeRetention = time.Hour
 )
 
 // Options of a [Registry]. The zero value means the defaults.
@@ -93,8 +98,23 @@ type Options struct {
 
 	// Monitors is how many nodes watch over each session; 1 to [MaxMonitors], or
 	// below 0 for none: then a session's end is noticed by those who want its actors
-	// or its node id, and no node knows the others. Default: [DefaultMonitors].
+	// or its node id, no node knows the others, so that none waits by its rank, and
+	// nothing is swept. Default: [DefaultMonitors].
 	Monitors int
+
+	// LookEvery is the time between two looks of a monitor; above 0, and with its
+	// jitter of an eighth below DegradedShare·TTL, so that a session is seen to be
+	// degraded before it is revoked. Default: TTL/8, and DegradedShare·TTL/2 at most.
+	LookEvery time.Duration
+
+	// SweepRate bounds how many actors of ended sessions one node clears in a second;
+	// 1 to [MaxSweepRate]. Default: [DefaultSweepRate].
+	SweepRate int
+
+	// NodeRetention is how long a node whose session has ended is remembered once all
+	// that it left is cleared; from TTL to [MaxNodeRetention]. Default:
+	// [DefaultNodeRetention], and TTL at least.
+	NodeRetention time.Duration
 
 	// Events, when not nil, is told of what the registry does by itself. It is
 	// called without locks held, from the task that acts, and must not block.
@@ -143,6 +163,15 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Monitors == 0 {
 		o.Monitors = DefaultMonitors
 	}
+	if o.LookEvery == 0 {
+		o.LookEvery = max(min(o.TTL/8, time.Duration(o.DegradedShare*float64(o.TTL))/2), 1)
+	}
+	if o.SweepRate == 0 {
+		o.SweepRate = DefaultSweepRate
+	}
+	if o.NodeRetention == 0 {
+		o.NodeRetention = max(DefaultNodeRetention, o.TTL)
+	}
 	return o, o.validate()
 }
 
@@ -166,6 +195,12 @@ func (o Options) validate() error {
 		return invalid("Options.DegradedShare is %v, must be between 0 and 1", o.DegradedShare)
 	case o.Monitors > MaxMonitors:
 		return invalid("Options.Monitors is %d, must be at most %d", o.Monitors, MaxMonitors)
+	case o.LookEvery <= 0:
+		return invalid("Options.LookEvery is %v, must be above 0", o.LookEvery)
+	case o.SweepRate < 1 || o.SweepRate > MaxSweepRate:
+		return invalid("Options.SweepRate is %d, must be from 1 to %d", o.SweepRate, MaxSweepRate)
+	case o.NodeRetention < o.TTL || o.NodeRetention > MaxNodeRetention:
+		return invalid("Options.NodeRetention is %v, must be from TTL (%v) to %v", o.NodeRetention, o.TTL, MaxNodeRetention)
 	case o.PollEvery <= 0:
 		return invalid("Options.PollEvery is %v, must be above 0", o.PollEvery)
 	case o.Stagger <= 0 || o.Stagger >= (o.TTL+staggerSpan-1)/staggerSpan:
@@ -177,6 +212,10 @@ func (o Options) validate() error {
 	}
 	if err := o.Retry.Validate(); err != nil {
 		return invalid("Options.Retry: %v", err)
+	}
+	if look, most := float64(o.LookEvery)*9/8, o.DegradedShare*float64(o.TTL); look >= most {
+		return invalid("a session would be revoked before it is seen to be degraded: LookEvery·9/8 = %v·9/8 = %v, must be below DegradedShare·TTL = %v·%v = %v",
+			o.LookEvery, time.Duration(look), o.DegradedShare, o.TTL, time.Duration(most))
 	}
 	held := shrink(o.TTL, o.MaxDrift)
 	if spent := time.Duration(o.DegradedAfter) * o.RenewEvery; spent/time.Duration(o.DegradedAfter) != o.RenewEvery || spent >= held {

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/bits"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -80,6 +81,20 @@ func (p *peers) rank(key string, node NodeID, limit int) int {
 		}
 	}
 	return rank
+}
+
+// rankBeside is the rank of me among those who look after node, which does not look
+// after itself.
+func (p *peers) rankBeside(node, me NodeID, limit int) int {
+	if p == nil {
+		return 0
+	}
+	k := hashOf(string(node))
+	mine, own := weight(k, hashOf(string(me))), weight(k, k)
+	if node != me && (own > mine || own == mine && node < me) && slices.Contains(p.ids, node) {
+		return p.rank(string(node), me, limit+1) - 1
+	}
+	return p.rank(string(node), me, limit)
 }
 
 // size returns how many peers there are.

@@ -96,6 +96,8 @@ func (s *Session) start() {
 	s.r.host.Go("keeper/"+string(s.id.node), s.keep)
 	if s.r.o.Monitors > 0 {
 		s.r.host.Go("roster/"+string(s.id.node), s.keepRoster)
+		s.r.host.Go("monitor/"+string(s.id.node), s.watchOver)
+		s.r.host.Go("sweeper/"+string(s.id.node), s.sweep)
 	}
 }
 

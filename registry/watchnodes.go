@@ -57,7 +57,7 @@ func (r *Registry) WatchNodes(ctx context.Context, from ResumePoint) iter.Seq2[N
 			switch {
 			case err == nil:
 				at = u.Resume
-				err = r.waitForAny(ctx, []store.Watch{w}, r.o.PollEvery)
+				err = r.waitForAny(ctx, []store.Watch{w})
 				w.Cancel()
 			case !errors.Is(err, ErrInvalid):
 				if err = r.patientAbout(ctx, err); err == nil {
