@@ -157,3 +157,26 @@ func TestStaggerIsWithinItsBounds(t *testing.T) {
 		t.Errorf("the first waits for %v", d)
 	}
 }
+
+// Each node is watched over by as many others as there are to be, or by all others,
+// and their ranks are 0, 1, 2 …
+func TestEverybodyHasMonitors(t *testing.T) {
+	for _, n := range []int{1, 2, 3, 4, 5, 40} {
+		ids := nodeIDs(n)
+		p := newPeers(ids)
+		for _, node := range ids {
+			var ranks, want []int
+			for _, me := range ids {
+				if rank := p.rankBeside(node, me, 3); me != node && rank < 3 {
+					ranks = append(ranks, rank)
+				}
+			}
+			for i := range min(3, n-1) {
+				want = append(want, i)
+			}
+			if slices.Sort(ranks); !slices.Equal(ranks, want) {
+				t.Errorf("%s of %d nodes has monitors that rank %v", node, n, ranks)
+			}
+		}
+	}
+}
