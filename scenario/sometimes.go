@@ -44,6 +44,12 @@ const (
 	evToldFailed                     // … of one that was revoked
 	evResumed                        // a process went on watching where its last life had stopped
 	evAgreed                         // two watchers had been told up to one point
+	evMonitorRevoked                 // a monitor revoked a session
+	evMarked                         // a monitor marked a session as degraded
+	evUnmarked                       // … and a renewal took that back
+	evSwept                          // records that a session had left were cleared
+	evForgotten                      // a node was forgotten
+	evConflicted                     // a claim conflicted, in a world that counts them
 	evLimited                        // a silent session was not revoked, because the limit was reached
 	evAudited                        // the audit claimed every actor
 	eventCount
@@ -56,7 +62,8 @@ var eventNames = [eventCount]string{
 	"late-doubt", "stale-refused", "guard-refused", "crashed", "overlap",
 	"transferred", "accepted", "claimed-given", "given-lost", "transfer-unknown", "transfer-repeated",
 	"transfer-found", "transfer-redone", "target-refused", "crashed-in-transfer",
-	"told-joining", "told-ready", "told-left", "told-failed", "resumed", "agreed", "audited",
+	"told-joining", "told-ready", "told-left", "told-failed", "resumed", "agreed",
+	"monitor-revoked", "marked", "unmarked", "swept", "forgotten", "conflicted", "revoke-limited", "audited",
 }
 
 func (r *run) happened(e event) { r.events[e]++ }
