@@ -53,7 +53,7 @@ func (m *monitoring) round() (next time.Duration) {
 		return next // it says nothing about them
 	}
 	for i := range l.views {
-		if left := m.judge(&l.views[i], l.ledger); left > 0 {
+		if left := m.judge(&l.views[i], &l); left > 0 {
 			next = min(next, left)
 		}
 	}
@@ -76,7 +76,7 @@ func (m *monitoring) choose() {
 
 // judge acts on what a look showed of a session, and returns how long it is until
 // there may be something to do.
-func (m *monitoring) judge(v *view, l ledger) time.Duration {
+func (m *monitoring) judge(v *view, l *look) time.Duration {
 	s, r := m.s, m.s.r
 	if !v.lives() {
 		r.unsee(v.id)
@@ -99,7 +99,7 @@ func (m *monitoring) judge(v *view, l ledger) time.Duration {
 		defer cancel()
 		// Only the end of ctx and a corrupt record are errors, and the next look
 		// comes upon them again.
-		_, _ = r.endSilent(ctx, s, v, at, l, true)
+		_, _ = r.endSilent(ctx, s, v, at, l.ledger, true)
 	}
 	return 0
 }

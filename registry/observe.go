@@ -156,7 +156,7 @@ func (r *Registry) judge(ctx context.Context, s *Session, l look) (gone bool, ne
 	if s != nil && (v.id == s.id || s.Health() != Healthy) {
 		return false, next, nil
 	}
-	at := r.see(s, &v, l.ledger)
+	at := r.see(s, &v, &l)
 	if left := at.turn(r.o.MaxDrift) - r.host.Monotonic(); left > 0 {
 		return false, min(left, next), nil
 	}
@@ -197,22 +197,24 @@ func (at *sighting) turn(drift float64) time.Duration {
 
 // see notes what a look showed, after it has returned, and returns since when the
 // session has shown no other beat.
-func (r *Registry) see(s *Session, v *view, l ledger) sighting {
+func (r *Registry) see(s *Session, v *view, l *look) sighting {
 	now := r.host.Monotonic()
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.window.see(l, now)
+	r.window.see(l.ledger, now)
 	at, ok := r.seen[v.id]
+	r.mu.Unlock()
 	if ok && at.beat == v.beat {
 		return at
 	}
+	at.beat, at.since, at.ttl = v.beat, now, v.state.ttl
 	if !ok {
-		if len(r.seen) >= maxSightings {
-			clear(r.seen) // costs patience, never safety
-		}
 		at.delay = s.delayBeside(v.id.node)
 	}
-	at.beat, at.since, at.ttl = v.beat, now, v.state.ttl
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !ok && len(r.seen) >= maxSightings {
+		clear(r.seen) // costs patience, never safety
+	}
 	r.seen[v.id] = at
 	return at
 }

@@ -148,7 +148,7 @@ var catalogue = []Scenario{
 		},
 		MinSeeds: 100,
 		shape: shape{
-			nodes: 12, workers: 2, actors: 3, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
+			nodes: 12, workers: 2, actors: 5, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
 			think: 1500 * time.Millisecond, faults: 5, menu: herdFaults, also: deaths, monitors: 3, tune: herdOptions, herd: true,
 			mix: mix{wait: 10, use: 1, write: 1, release: 2},
 		},
