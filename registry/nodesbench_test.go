@@ -13,22 +13,22 @@ import (
 	"github.com/kelpie-registry/kelpie/store/memory"
 )
 
-// counting is an engine that counts what is read from it.
-type counting struct {
+// readCount is an engine that counts what is read from it.
+type readCount struct {
 	store.Engine
 	reads, rows, bytes atomic.Int64 // round trips; keys with a value; bytes of both
 }
 
-func (c *counting) Begin(ctx context.Context) store.Txn {
-	return &countingTxn{Txn: c.Engine.Begin(ctx), c: c}
+func (c *readCount) Begin(ctx context.Context) store.Txn {
+	return &readCountTxn{Txn: c.Engine.Begin(ctx), c: c}
 }
 
-type countingTxn struct {
+type readCountTxn struct {
 	store.Txn
-	c *counting
+	c *readCount
 }
 
-func (t *countingTxn) GetAll(keys ...[]byte) ([][]byte, error) {
+func (t *readCountTxn) GetAll(keys ...[]byte) ([][]byte, error) {
 	vs, err := t.Txn.GetAll(keys...)
 	t.c.reads.Add(1)
 	for i, v := range vs {
@@ -40,7 +40,7 @@ func (t *countingTxn) GetAll(keys ...[]byte) ([][]byte, error) {
 	return vs, err
 }
 
-func (t *countingTxn) GetRange(begin, end []byte, o store.RangeOptions) ([]store.KeyValue, bool, error) {
+func (t *readCountTxn) GetRange(begin, end []byte, o store.RangeOptions) ([]store.KeyValue, bool, error) {
 	rows, more, err := t.Txn.GetRange(begin, end, o)
 	t.c.reads.Add(1)
 	t.c.rows.Add(int64(len(rows)))
@@ -70,7 +70,7 @@ func benchmarkNodeChange(b *testing.B, nodes, burst int) {
 		b.Fatal(err)
 	}
 	engine := memory.New(memory.Options{Clock: h})
-	counted := &counting{Engine: engine}
+	counted := &readCount{Engine: engine}
 	open := func(e store.Engine) *registry.Registry {
 		db, err := store.Open(e, h, h.Rand(), store.Options{})
 		if err != nil {

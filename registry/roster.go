@@ -12,6 +12,18 @@ import (
 type roster struct {
 	version uint64 // grows with each change; 0 before the first snapshot
 	nodes   []*Node
+	peers   *peers // those that are live; nil before the first snapshot
+}
+
+func newRoster(version uint64, nodes []*Node) *roster {
+	r := &roster{version: version, nodes: nodes}
+	live := r.live()
+	ids := make([]NodeID, len(live))
+	for i, n := range live {
+		ids[i] = n.ID
+	}
+	r.peers = newPeers(ids)
+	return r
 }
 
 // live returns the nodes whose session may own actors, in the order of ids.
@@ -73,7 +85,7 @@ func (s *Session) followNodes() {
 			return
 		}
 		nodes.fold(&u)
-		s.nodes.Store(&roster{version: u.Resume.head + 1, nodes: slices.SortedFunc(maps.Values(nodes), byID)})
+		s.nodes.Store(newRoster(u.Resume.head+1, slices.SortedFunc(maps.Values(nodes), byID)))
 		if s.r.host.Sleep(s.ctx, s.ttl/rosterPace) != nil {
 			return
 		}

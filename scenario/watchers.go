@@ -111,6 +111,7 @@ func (r *run) fold(w *watcher, c registry.NodeChange) error {
 			return fmt.Errorf("%q is forgotten, and was %v", c.Node.ID, was.State)
 		}
 		delete(w.nodes, c.Node.ID)
+		r.happened(evToldForgotten)
 		return nil
 	}
 	fresh := !ok || c.Node.Incarnation > was.Incarnation
@@ -127,6 +128,10 @@ func (r *run) fold(w *watcher, c registry.NodeChange) error {
 	switch {
 	case c.Node.State == registry.NodeJoining:
 		r.happened(evToldJoining)
+	case c.Node.State == registry.NodeDegraded:
+		r.happened(evToldDegraded)
+	case was.State == registry.NodeDegraded && c.Node.State == registry.NodeActive && !fresh:
+		r.happened(evToldRecovered)
 	case c.Node.State == registry.NodeLeft:
 		r.happened(evToldLeft)
 	case c.Node.State == registry.NodeFailed:
