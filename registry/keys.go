@@ -12,9 +12,12 @@ import (
 //	a/ACTOR           owner, token, operation id
 //	o/NODE/INC/ACTOR  index of a session's actors
 //	l/NODE/INC        how many actors a session owns
+//	i/NODE/INC        changes when the session is given an actor
+//	i/NODE/INC/ACTOR  an actor that was given to the session, with its payload
 //	c/POSITION/NODE   the change log of sessions
 //	h                 how many changes there have been
 //	e                 the epoch
+//	v                 the ledger of revocations
 //
 // State and beat are apart because claims read the state and renewals write the
 // beat: renewals and claims never conflict. Both are keyed by node id, not by
@@ -30,9 +33,11 @@ const (
 	tagActor = 'a'
 	tagOwned = 'o'
 	tagLoad  = 'l'
+	tagInbox = 'i'
 	tagEpoch = 'e'
 	tagLog   = 'c'
 	tagHead  = 'h'
+	tagLimit = 'v'
 )
 
 func newKeys(namespace string) keys {
@@ -98,6 +103,15 @@ func (k keys) load(n NodeID, inc Incarnation) []byte {
 	return k.session(tagLoad, n, inc, 0)
 }
 
+// inbox is the key to watch, and the space of the session's inbox rows.
+func (k keys) inbox(n NodeID, inc Incarnation) []byte {
+	return k.session(tagInbox, n, inc, 0)
+}
+
+func (k keys) given(n NodeID, inc Incarnation, a ActorID) []byte {
+	return appendTuple(k.session(tagInbox, n, inc, len(a)+1), string(a))
+}
+
 // log is the key of a change, or the beginning of those at a position when n is
 // empty.
 func (k keys) log(position uint64, n NodeID) []byte {
@@ -111,6 +125,8 @@ func (k keys) log(position uint64, n NodeID) []byte {
 func (k keys) head() []byte { return k.tagged(tagHead, 0) }
 
 func (k keys) epoch() []byte { return k.tagged(tagEpoch, 0) }
+
+func (k keys) ledger() []byte { return k.tagged(tagLimit, 0) }
 
 // all returns the range of every key with the tag.
 func (k keys) all(tag byte) (begin, end []byte) {

@@ -40,6 +40,9 @@ func TestKeysOfDifferentThingsDiffer(t *testing.T) {
 		if got := bytes.Equal(k.owned(NodeID(n1), i1, ActorID(a1)), k.owned(NodeID(n2), i2, ActorID(a2))); got != same {
 			t.Fatalf("equal keys: %v, equal ids: %v", got, same)
 		}
+		if got := bytes.Equal(k.given(NodeID(n1), i1, ActorID(a1)), k.given(NodeID(n2), i2, ActorID(a2))); got != same {
+			t.Fatalf("equal inbox keys: %v, equal ids: %v", got, same)
+		}
 	})
 }
 
@@ -107,6 +110,11 @@ func TestDamagedRecordsAreRefused(t *testing.T) {
 			t.Errorf("beat of %d bytes: err = %v", len(v), err)
 		}
 	}
+	for _, v := range [][]byte{{}, make([]byte, inboxHeader), encodeInbox(nil)[1:], encodeInbox(make([]byte, MaxPayloadBytes+1))} {
+		if _, err := decodeInbox(v); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("inbox of %d bytes: err = %v", len(v), err)
+		}
+	}
 	if _, err := decodeEpoch([]byte{1, 2}); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("epoch of 2 bytes: err = %v", err)
 	}
@@ -116,8 +124,10 @@ func FuzzDecodeRecords(f *testing.F) {
 	f.Add((&sessionRecord{status: statusLive, ttl: 1}).encode())
 	f.Add((&actorRecord{node: "n"}).encode())
 	f.Add(encodeBeat(1))
+	f.Add(encodeInbox([]byte("payload")))
 	f.Add(append(append(make([]byte, 8), "n\x00"...), make([]byte, logHeader)...))
 	f.Add([]byte{7})
+	f.Add(ledger{used: 3}.encode())
 	f.Fuzz(func(t *testing.T, v []byte) {
 		known := func(err error) {
 			if err != nil && !errors.Is(err, ErrCorrupt) {
@@ -143,6 +153,11 @@ func FuzzDecodeRecords(f *testing.F) {
 		if again := encodeBeat(b.incarnation); err == nil && len(v) >= beatBytes && !bytes.Equal(again[1+store.StampBytes:], v[1+store.StampBytes:beatBytes]) {
 			t.Errorf("%x is %+v, which is %x", v, b, again)
 		}
+		l, err := decodeLedger(v)
+		known(err)
+		if again := l.encode(); err == nil && len(v) > 0 && !bytes.Equal(again, v[:ledgerBytes]) {
+			t.Errorf("%x is %+v, which is %x", v, l, again)
+		}
 		epoch, err := decodeEpoch(v)
 		known(err)
 		if err == nil && len(v) > 0 && !bytes.Equal(v, []byte{epoch}) {
@@ -157,6 +172,11 @@ func FuzzDecodeRecords(f *testing.F) {
 		known(err)
 		if err == nil && row.node.Validate() != nil {
 			t.Errorf("log row of %q", row.node)
+		}
+		if i, err := decodeInbox(v); err == nil && i != nil && !bytes.Equal(encodeInbox(i.payload)[inboxHeader:], v[inboxHeader:]) {
+			t.Errorf("%+v does not come back", i)
+		} else if err != nil && !errors.Is(err, ErrCorrupt) {
+			t.Error(err)
 		}
 	})
 }

@@ -71,6 +71,9 @@ type Session struct {
 	timer    clock.Timer             // for the next change that time alone brings
 	doubtful []ActorID               // claims in doubt that nobody waits for, each actor once
 	settling bool                    // a task settles them
+	waits    map[ActorID]*contention // actors that tasks wait for
+	accepted []*Claim                // given actors whose inbox rows are to be cleared
+	clearing bool                    // a task clears them
 }
 
 func newSession(r *Registry, n NodeID, rec *sessionRecord, o JoinOptions, began time.Duration) *Session {
@@ -83,6 +86,7 @@ func newSession(r *Registry, n NodeID, rec *sessionRecord, o JoinOptions, began 
 		onHealth: o.OnHealth,
 		claims:   make(map[ActorID]*Claim),
 		busy:     make(map[ActorID]clock.Event),
+		waits:    make(map[ActorID]*contention),
 		health:   Healthy,
 	}
 	s.ctx, s.cancel = r.host.WithCancel(r.host.Context())
@@ -95,6 +99,8 @@ func (s *Session) start() {
 	s.r.host.Go("keeper/"+string(s.id.node), s.keep)
 	if s.r.o.Monitors > 0 {
 		s.r.host.Go("roster/"+string(s.id.node), s.keepRoster)
+		s.r.host.Go("monitor/"+string(s.id.node), s.watchOver)
+		s.r.host.Go("sweeper/"+string(s.id.node), s.sweep)
 	}
 }
 

@@ -33,11 +33,13 @@ type run struct {
 	operations int
 	events     [eventCount]uint64
 
+	herd    herded
 	members []member // every session that was joined
 
 	changes map[uint64]string // what watchers were told of each change, by its number
-	known   map[uint64]string // what they knew after so many
+	known   map[uint64]told   // what they knew after so many
 
+	hand   handOvers
 	guards []guarded                 // that committed
 	tokens [][]registry.Token        // granted, by actor
 	ended  map[session]store.Version // sessions that were revoked or left
@@ -139,10 +141,13 @@ func (r *run) build() (err error) {
 	r.lastOwner = make([]owner, r.shape.actors)
 	r.tokens = make([][]registry.Token, r.shape.actors)
 	r.ended = make(map[session]store.Version)
-	r.changes, r.known = make(map[uint64]string), make(map[uint64]string)
+	r.changes, r.known = make(map[uint64]string), make(map[uint64]told)
 	r.world.Net().SetDefault(officeLink)
 	handlers := r.startStore()
 	r.startSink()
+	if r.shape.herd {
+		r.prepareHerd()
+	}
 	for i := range r.shape.nodes {
 		n := r.newNode(nodeName(i), r.nodeID(i), r.clockOf(i))
 		r.nodes = append(r.nodes, n)

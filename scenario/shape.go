@@ -43,9 +43,15 @@ type shape struct {
 	// monitors watch over each session; none unless set: then a session's end is
 	// noticed by those who want its actors.
 	monitors int
+	// tune, when not nil, changes the options of all registries.
+	tune func(o *registry.Options)
+	// herd has the promises about many nodes checked; with herdOptions.
+	herd bool
 	// watch has every process follow the nodes, and a third of the joins not be ready
 	// at once.
 	watch bool
+	// accepts has every session take up what it is given.
+	accepts bool
 	// exclusive: clocks keep their bound, so exclusion in time must hold.
 	exclusive bool
 	// rate bounds the rate error of each node's clock, in parts per billion; the
@@ -68,11 +74,11 @@ const effectTimeout = 15 * time.Second
 
 // mix is the relative frequency of each operation of a worker.
 type mix struct {
-	claim, wait, use, write, guard, release, lookup, leave int
+	claim, wait, use, write, guard, release, transfer, lookup, leave int
 }
 
 func (m mix) total() int {
-	return m.claim + m.wait + m.use + m.write + m.guard + m.release + m.lookup + m.leave
+	return m.claim + m.wait + m.use + m.write + m.guard + m.release + m.transfer + m.lookup + m.leave
 }
 
 // pick returns the action at a place among those that the weights stand for;
@@ -88,6 +94,7 @@ func (m mix) pick(n int) Action {
 		{m.write, Write},
 		{m.guard, Guard},
 		{m.release, Release},
+		{m.transfer, Transfer},
 		{m.lookup, Lookup},
 		{m.leave, Leave},
 	} {
@@ -100,5 +107,9 @@ func (m mix) pick(n int) Action {
 }
 
 func (s *shape) options(events func(registry.Event)) registry.Options {
-	return registry.Options{TTL: s.ttl, MaxDrift: s.drift, Monitors: cmp.Or(s.monitors, -1), Events: events}
+	o := registry.Options{TTL: s.ttl, MaxDrift: s.drift, Monitors: cmp.Or(s.monitors, -1), Events: events}
+	if s.tune != nil {
+		s.tune(&o)
+	}
+	return o
 }
