@@ -32,6 +32,7 @@ type handOvers struct {
 	made   map[holding]string
 	got    map[holding]string // the payload that came with a handle
 	lost   map[holding]bool   // ended before anybody got a handle
+	back   map[holding]bool   // given back by its session
 }
 
 // holding names an ownership.
@@ -45,6 +46,7 @@ func (r *run) newMove(actor int, c *registry.Claim, to session) move {
 	if h.moves == nil {
 		h.moves, h.denied = make(map[string]move), make(map[string]bool)
 		h.made, h.got, h.lost = make(map[holding]string), make(map[holding]string), make(map[holding]bool)
+		h.back = make(map[holding]bool)
 	}
 	m := move{payload: fmt.Sprintf("transfer %d of %s", len(h.moves), r.actors[actor]), actor: actor, from: c.Token(), to: to}
 	h.moves[m.payload] = m
@@ -66,9 +68,7 @@ func (l *life) transfer(ctx context.Context, st Step) {
 	r := l.n.r
 	c, m := l.held[st.Actor], move{}
 	if u := l.undone[st.Actor]; u != nil {
-		if c, m = u, l.moves[st.Actor]; m.from != c.Token() {
-			m = move{} // it was a release
-		}
+		c, m = u, l.moves[st.Actor]
 	}
 	if c == nil {
 		return
@@ -82,11 +82,16 @@ func (l *life) transfer(ctx context.Context, st Step) {
 	}
 	tctx, cancel := l.brief(ctx, st)
 	defer cancel()
-	if !l.transferClaim(tctx, c, m) && st.Again && l.undone[st.Actor] == c {
-		again, cancel := l.brief(ctx, Step{})
-		defer cancel()
-		l.transferClaim(again, c, m)
+	if l.transferClaim(tctx, c, m) || !st.Again || l.undone[st.Actor] != c {
+		return
 	}
+	if r.world.Draw("take-back", l.n.key, uint64(len(r.hand.moves)))%2 == 0 {
+		l.claim(ctx, Step{Do: Claim, Actor: st.Actor})
+		return
+	}
+	again, cancel := l.brief(ctx, Step{})
+	defer cancel()
+	l.transferClaim(again, c, m)
 }
 
 // transferClaim reports whether the claim is given away for sure.
@@ -99,7 +104,7 @@ func (l *life) transferClaim(ctx context.Context, c *registry.Claim, m move) boo
 		l.undone[actor] = nil
 	}
 	delete(r.hand.denied, m.payload)
-	l.moves[actor], l.moving[actor] = m, true
+	l.moving[actor] = true
 	o, err := c.Transfer(ctx, target, registry.TransferOptions{Payload: []byte(m.payload)})
 	version := taken(&l.moved[actor])
 	l.moving[actor] = false
@@ -130,14 +135,14 @@ func (l *life) transferClaim(ctx context.Context, c *registry.Claim, m move) boo
 			return true
 		}
 		r.happened(evTransferUnknown)
-		l.undone[actor] = c
+		l.undone[actor], l.moves[actor] = c, m
 		return false
 	case linearizability.OutcomeFailed:
 		if errors.Is(err, registry.ErrNotActive) {
 			r.happened(evTargetRefused)
 		}
 		if !errors.Is(err, registry.ErrSuperseded) && !c.Valid() {
-			l.undone[actor] = c
+			l.undone[actor], l.moves[actor] = c, m
 		}
 	default: // there is nothing to give
 	}
@@ -154,6 +159,26 @@ func (r *run) made(m move, token registry.Token) {
 	r.tokens[m.actor] = append(r.tokens[m.actor], token)
 	if got, ok := r.hand.got[key]; ok && got != m.payload {
 		r.wrongPayload(key, got, m.payload)
+	}
+	r.checkGivenBack(key)
+}
+
+// gaveBack notes that a session has given an actor back for which nobody had a
+// handle.
+func (r *run) gaveBack(e registry.Event) {
+	if r.hand.moves == nil {
+		return
+	}
+	key := holding{r.actorIndex[e.Actor], e.Token}
+	r.hand.back[key] = true
+	r.checkGivenBack(key)
+}
+
+// checkGivenBack: what a session was given is not for the session to give back.
+func (r *run) checkGivenBack(key holding) {
+	if h := &r.hand; h.back[key] && h.made[key] != "" && h.got[key] == "" {
+		r.world.Fail("given-and-given-back", fmt.Errorf("token %v of %q came by %q, and its session gave it back before anybody had the handle",
+			key.token, r.actors[key.actor], h.made[key]))
 	}
 }
 
@@ -191,7 +216,7 @@ func (l *life) accept(ctx context.Context, s *registry.Session) {
 		}
 		actor := r.actorIndex[c.Actor()]
 		for _, known := range l.n.granted {
-			if known == c {
+			if known.Actor() == c.Actor() && known.Token() == c.Token() {
 				r.world.Fail("given-twice", fmt.Errorf("token %v of %q was handed out before", c.Token(), c.Actor()))
 			}
 		}

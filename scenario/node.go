@@ -39,7 +39,7 @@ type life struct {
 	session *registry.Session
 	held    []*registry.Claim // by actor; nil when none
 	undone  []*registry.Claim // by actor; a claim whose release or transfer failed or is in doubt
-	moves   []move            // by actor; the last transfer
+	moves   []move            // by actor; the transfer, if it was one
 	moving  []bool            // by actor; a transfer is under way
 	moved   []store.Version   // version of the last transfer seen, by actor
 	ends    []store.Version   // version of the last release seen, by actor
@@ -249,6 +249,7 @@ func (l *life) event(e registry.Event) {
 	case registry.EventGiveBackEnd:
 		if e.Err == nil {
 			r.happened(evGivenBack)
+			r.gaveBack(e)
 		}
 	case registry.EventHealth:
 		l.health(e)
