@@ -55,6 +55,7 @@ var table = []row{
 	{folder: "recording", may: []string{"linearizability", "registry"}},
 	{folder: "scenario", allAbove: true},
 	{folder: "scenario/programtest", may: []string{"scenario"}, modules: []string{"pgregory.net/rapid"}},
+	{folder: "scale", may: []string{"linearizability", "registry", "sim/simstore", "store/memory"}},
 	{folder: "mutants", modules: []string{"golang.org/x/tools/txtar"}},
 	{folder: "cmd/simrun/command", allAbove: true, modules: []string{
 		"github.com/schollz/progressbar/v3", "github.com/spf13/cobra", "golang.org/x/term",

@@ -198,7 +198,8 @@ var byOneDriver = map[string]string{
 	"servers of an ended generation, or that lost their memory, are not trusted":                                                                      "no: a program has no faults",
 	"a client outlives an outage: it repeats reads and finds the new generation":                                                                      "no: a program has no faults",
 	"1042 when the proxy is full":                                                                                                                     "no: one driver waits for each commit",
-	"1213, 1051, 1037, 1009, 1042, 1020 and lost connections at a rate":                                                                               "no: a program has no faults",
+	"1213, 1051, 1037, 1009, 1004, 1042, 1020 and lost connections at a rate":                                                                         "no: a program has no faults",
+	"1039 at a commit, at a rate, applied and not applied; by the port it is in doubt":                                                                "no: a program has no faults",
 }
 
 // TestEveryModeledRowIsShown holds the programs to the table of what the

@@ -77,7 +77,7 @@ func (c *Claim) stopBelieving() {
 // again. The claim that it returns may already be invalid when the lease ran
 // out on the way: ask Valid.
 //
-// Errors: [ErrInvalid]; [ErrHeld] with the owner; [ErrDegraded];
+// Errors: [ErrInvalid]; [ErrHeld] with the owner; [ErrDegraded]; [ErrDraining];
 // [ErrSessionLost]; [ErrUnknown]: the session may own the actor, and gives it
 // back by itself unless Claim is called again first; errors of the store and of
 // ctx, after which nothing was changed.
@@ -181,6 +181,8 @@ func (a *claiming) attempt(tx store.Tx) error {
 	case mine:
 		a.found = rec.token()
 		return nil
+	case me.status == statusDraining:
+		return ErrDraining
 	case rec != nil:
 		owner, err := s.r.liveOwner(tx, rec)
 		if err != nil {

@@ -34,6 +34,8 @@ var (
 	// ErrDegraded: the session's renewals fail; it takes no new claims until one
 	// succeeds.
 	ErrDegraded = errors.New("registry: session degraded")
+	// ErrDraining: the session gives its actors away and takes none.
+	ErrDraining = errors.New("registry: session is draining")
 	// ErrSuperseded: the session has claimed the actor again, and what it owns
 	// since is not this handle's to release. Nothing was changed.
 	ErrSuperseded = errors.New("registry: claim superseded by a newer handle")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/kelpie-registry/kelpie/store"
@@ -15,6 +16,20 @@ type JoinOptions struct {
 	// Address is where others reach the node; at most [MaxAddressBytes] bytes.
 	// Lookup returns it.
 	Address string
+
+	// Labels are told to others, for placement; at most [MaxLabels], with keys of
+	// 1 to [MaxLabelKeyBytes] and values of at most [MaxLabelValueBytes] bytes of
+	// UTF-8.
+	Labels map[string]string
+
+	// Capacity is how many actors the node is to be given at most, from 0, which
+	// means no limit, to [MaxCapacity]. It bounds placement and transfers, not
+	// what the node claims by itself.
+	Capacity int64
+
+	// NotReady makes the session [NodeJoining]: it may claim, but is given nothing
+	// until [Session.Activate].
+	NotReady bool
 
 	// Replace ends a live session of the same node id. The caller vouches that
 	// the process that held it is dead: if it is not, its claims stay Valid
@@ -46,6 +61,13 @@ func (r *Registry) Join(ctx context.Context, id NodeID, o JoinOptions) (*Session
 	if len(o.Address) > MaxAddressBytes {
 		return nil, invalid("JoinOptions.Address has %d bytes, at most %d are allowed", len(o.Address), MaxAddressBytes)
 	}
+	if o.Capacity < 0 || o.Capacity > MaxCapacity {
+		return nil, invalid("JoinOptions.Capacity is %d, must be from 0 to %d", o.Capacity, int64(MaxCapacity))
+	}
+	if err := validateLabels(o.Labels); err != nil {
+		return nil, err
+	}
+	o.Labels = maps.Clone(o.Labels)
 	for {
 		s, err := r.joinOnce(ctx, id, o)
 		var use *InUseError
@@ -65,7 +87,13 @@ func (r *Registry) Join(ctx context.Context, id NodeID, o JoinOptions) (*Session
 // joinOnce is one operation, with its doubts resolved.
 func (r *Registry) joinOnce(ctx context.Context, id NodeID, o JoinOptions) (*Session, error) {
 	j := joining{r: r, id: id, replace: o.Replace}
-	j.rec = sessionRecord{status: statusLive, ttl: r.o.TTL, op: r.newOpID(), address: o.Address}
+	j.rec = sessionRecord{
+		status: statusLive, ttl: r.o.TTL, op: r.newOpID(),
+		address: o.Address, labels: o.Labels, capacity: o.Capacity,
+	}
+	if o.NotReady {
+		j.rec.status = statusJoining
+	}
 	about := Event{Node: id}
 	v, err := r.transact(ctx, about, &j.doubt, j.attempt)
 	if errors.Is(err, ErrUnknown) {
@@ -124,14 +152,14 @@ func (j *joining) attempt(tx store.Tx) error {
 		// effect and have been ended, and doing it again would be a second join.
 		return fmt.Errorf("%w: the node id was joined or ended meanwhile", ErrUnknown)
 	}
-	if mine && cur.status == statusLive {
+	if mine && cur.status.lives() {
 		return nil
 	}
 	j.found = nil
 	if mine {
 		return fmt.Errorf("%w: revoked before the join was known to have taken effect", ErrUnknown)
 	}
-	if cur != nil && cur.status == statusLive {
+	if cur != nil && cur.status.lives() {
 		if !j.replace && !j.r.overHere(j.id, cur) {
 			return &InUseError{Node: j.id, Incarnation: cur.incarnation(), Address: cur.address}
 		}
@@ -141,7 +169,7 @@ func (j *joining) attempt(tx store.Tx) error {
 		return err
 	}
 	tx.SetStamped(j.r.keys.state(j.id), j.rec.encode(), stampAt)
-	return nil
+	return j.r.logChange(tx, j.id, &j.rec)
 }
 
 // overHere reports whether s is one of this process's own sessions and known to

@@ -7,11 +7,13 @@ import (
 // Keys of one namespace. Strings are encoded as in FoundationDB's tuple layer,
 // so that the order of keys is the order of ids whatever bytes they hold.
 //
-//	n/NODE            session state: incarnation and status
+//	n/NODE            session state: incarnation, status, what the node says of itself
 //	b/NODE            the last renewal
 //	a/ACTOR           owner, token, operation id
 //	o/NODE/INC/ACTOR  index of a session's actors
 //	l/NODE/INC        how many actors a session owns
+//	c/POSITION/NODE   the change log of sessions
+//	h                 how many changes there have been
 //	e                 the epoch
 //
 // State and beat are apart because claims read the state and renewals write the
@@ -29,6 +31,8 @@ const (
 	tagOwned = 'o'
 	tagLoad  = 'l'
 	tagEpoch = 'e'
+	tagLog   = 'c'
+	tagHead  = 'h'
 )
 
 func newKeys(namespace string) keys {
@@ -93,6 +97,18 @@ func (k keys) owned(n NodeID, inc Incarnation, a ActorID) []byte {
 func (k keys) load(n NodeID, inc Incarnation) []byte {
 	return k.session(tagLoad, n, inc, 0)
 }
+
+// log is the key of a change, or the beginning of those at a position when n is
+// empty.
+func (k keys) log(position uint64, n NodeID) []byte {
+	b := binary.BigEndian.AppendUint64(k.tagged(tagLog, 8+len(n)+1), position)
+	if n == "" {
+		return b
+	}
+	return appendTuple(b, string(n))
+}
+
+func (k keys) head() []byte { return k.tagged(tagHead, 0) }
 
 func (k keys) epoch() []byte { return k.tagged(tagEpoch, 0) }
 

@@ -133,7 +133,7 @@ func (r *Registry) pageOfActors(tx store.Reader, o ListOptions) (page []Listed, 
 // pageOfNode reads the next entries of a session's index, and their records.
 func (r *Registry) pageOfNode(tx store.Reader, o ListOptions) (page []Listed, last ActorID, more bool, err error) {
 	s, err := r.readSession(tx, o.Node)
-	if err != nil || s == nil || s.status != statusLive {
+	if err != nil || s == nil || !s.status.lives() {
 		return nil, o.After, false, err
 	}
 	space := r.keys.session(tagOwned, o.Node, s.incarnation(), 0)

@@ -139,8 +139,7 @@ func (r *Registry) revoke(ctx context.Context, id sessionID, at sighting) (gone 
 			return ErrRenewed
 		}
 		state.status = statusRevoked
-		tx.Set(r.keys.state(id.node), state.encode())
-		return nil
+		return r.changeSession(tx, id.node, state)
 	})
 	if doubt && errors.Is(e.Err, ErrNotLive) {
 		e.Err = fmt.Errorf("%w: %w", ErrUnknown, e.Err) // by this one or another

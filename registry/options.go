@@ -14,6 +14,7 @@ const (
 	MaxTTL      = 24 * time.Hour
 	DriftLimit  = 0.2 // upper limit of Options.MaxDrift
 	MaxFailures = 100 // upper limit of Options.DegradedAfter
+	MaxMonitors = 100 // upper limit of Options.Monitors
 )
 
 // Defaults of [Options].
@@ -23,6 +24,7 @@ const (
 	DefaultMaxDrift      = 0.01
 	DefaultDegradedAfter = 2
 	DefaultDegradedShare = 1.0 / 3
+	DefaultMonitors      = 3
 )
 
 // Options of a [Registry]. The zero value means the defaults.
@@ -68,6 +70,11 @@ type Options struct {
 	// for; above 0. Releases are noticed sooner, through a watch. Default: TTL/10.
 	PollEvery time.Duration
 
+	// Monitors is how many nodes watch over each session; 1 to [MaxMonitors], or
+	// below 0 for none: then a session's end is noticed by those who want its actors
+	// or its node id, and no node knows the others. Default: [DefaultMonitors].
+	Monitors int
+
 	// Events, when not nil, is told of what the registry does by itself. It is
 	// called without locks held, from the task that acts, and must not block.
 	Events func(Event)
@@ -103,6 +110,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.PollEvery == 0 {
 		o.PollEvery = o.TTL / 10
 	}
+	if o.Monitors == 0 {
+		o.Monitors = DefaultMonitors
+	}
 	return o, o.validate()
 }
 
@@ -124,6 +134,8 @@ func (o Options) validate() error {
 		return invalid("Options.DegradedAfter is %d, must be from 1 to %d", o.DegradedAfter, MaxFailures)
 	case math.IsNaN(o.DegradedShare) || o.DegradedShare <= 0 || o.DegradedShare >= 1:
 		return invalid("Options.DegradedShare is %v, must be between 0 and 1", o.DegradedShare)
+	case o.Monitors > MaxMonitors:
+		return invalid("Options.Monitors is %d, must be at most %d", o.Monitors, MaxMonitors)
 	case o.PollEvery <= 0:
 		return invalid("Options.PollEvery is %v, must be above 0", o.PollEvery)
 	}

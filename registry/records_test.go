@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -52,15 +53,18 @@ func TestNamespacesDoNotOverlap(t *testing.T) {
 func TestRecordsComeBackAsWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := sessionRecord{
-			version: store.Version(rapid.Uint64Max(1<<versionBits-1).Draw(t, "version")),
-			epoch:   rapid.Uint8().Draw(t, "epoch"),
-			status:  rapid.SampledFrom([]status{statusLive, statusLeft, statusRevoked}).Draw(t, "status"),
-			ttl:     time.Duration(rapid.Int64Min(1).Draw(t, "ttl")),
-			op:      opID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "op")),
-			address: rapid.StringN(0, 100, MaxAddressBytes).Draw(t, "address"),
+			version:  store.Version(rapid.Uint64Max(1<<versionBits-1).Draw(t, "version")),
+			epoch:    rapid.Uint8().Draw(t, "epoch"),
+			status:   rapid.SampledFrom([]status{statusLive, statusLeft, statusRevoked, statusJoining, statusDraining}).Draw(t, "status"),
+			ttl:      time.Duration(rapid.Int64Min(1).Draw(t, "ttl")),
+			op:       opID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "op")),
+			address:  rapid.StringN(0, 100, MaxAddressBytes).Draw(t, "address"),
+			degraded: rapid.Bool().Draw(t, "degraded"),
+			capacity: rapid.Int64Range(0, MaxCapacity).Draw(t, "capacity"),
+			labels:   rapid.MapOfN(rapid.StringN(1, 9, MaxLabelKeyBytes), rapid.StringN(0, 9, MaxLabelValueBytes), 1, MaxLabels).Draw(t, "labels"),
 		}
 		got, err := decodeSession(s.encode())
-		if err != nil || *got != s {
+		if err != nil || !reflect.DeepEqual(*got, s) {
 			t.Fatalf("session %+v comes back as %+v, %v", s, got, err)
 		}
 		a := actorRecord{
@@ -81,7 +85,7 @@ func TestDamagedRecordsAreRefused(t *testing.T) {
 	cases := map[string][]byte{
 		"empty":        {},
 		"truncated":    good[:len(good)-1],
-		"newer format": append([]byte{recordFormat + 1}, good[1:]...),
+		"newer format": append([]byte{sessionFormat + 1}, good[1:]...),
 		"no status":    (&sessionRecord{ttl: 1}).encode(),
 		"no TTL":       (&sessionRecord{status: statusLive}).encode(),
 		"TTL negative": (&sessionRecord{status: statusLive, ttl: -1}).encode(),
@@ -111,11 +115,16 @@ func FuzzDecodeRecords(f *testing.F) {
 	f.Add((&sessionRecord{status: statusLive, ttl: 1}).encode())
 	f.Add((&actorRecord{node: "n"}).encode())
 	f.Add(encodeBeat(1))
+	f.Add(append(append(make([]byte, 8), "n\x00"...), make([]byte, logHeader)...))
 	f.Fuzz(func(t *testing.T, v []byte) {
 		if s, err := decodeSession(v); err == nil && s != nil {
-			if again, err := decodeSession(s.encode()); err != nil || *again != *s {
+			if again, err := decodeSession(s.encode()); err != nil || !reflect.DeepEqual(again, s) {
 				t.Errorf("%+v comes back as %+v, %v", s, again, err)
 			}
+		}
+		row, err := decodeLogRow([]byte("c"), store.KeyValue{Key: append([]byte("c"), v...), Value: v})
+		if err == nil && row.node.Validate() != nil || err != nil && !errors.Is(err, ErrCorrupt) {
+			t.Errorf("log row %+v, %v", row, err)
 		}
 		if _, err := decodeActor(v); err != nil && !errors.Is(err, ErrCorrupt) {
 			t.Error(err)

@@ -129,8 +129,7 @@ func (s *Session) Leave(ctx context.Context) error {
 			return s.leaveTooLate(rec)
 		}
 		rec.status = statusLeft
-		tx.Set(s.r.keys.state(s.id.node), rec.encode())
-		return nil
+		return s.r.changeSession(tx, s.id.node, rec)
 	})
 	if s.leaveDoubt && (err == nil || errors.Is(err, ErrSessionLost)) {
 		s.r.resolved(about, already)

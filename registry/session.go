@@ -56,6 +56,8 @@ type Session struct {
 	leaseEnd atomic.Int64
 	over     atomic.Bool // Lost or left; never becomes false again
 
+	nodes atomic.Pointer[roster] // nil before the first read
+
 	leaveDoubt bool // a Leave is in doubt; guarded by the turn of the empty actor id
 
 	mu       sync.Mutex
@@ -88,6 +90,9 @@ func newSession(r *Registry, n NodeID, rec *sessionRecord, o JoinOptions, began 
 func (s *Session) start() {
 	s.armTimer()
 	s.r.host.Go("keeper/"+string(s.id.node), s.keep)
+	if s.r.o.Monitors > 0 {
+		s.r.host.Go("roster/"+string(s.id.node), s.keepRoster)
+	}
 }
 
 // Node returns the session's node id.

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"time"
 
@@ -39,6 +40,9 @@ type shape struct {
 	sharedID bool
 	// replace makes a quarter of the joins end a live session, whoever has it.
 	replace bool
+	// monitors watch over each session; none unless set: then a session's end is
+	// noticed by those who want its actors.
+	monitors int
 	// exclusive: clocks keep their bound, so exclusion in time must hold.
 	exclusive bool
 	// rate bounds the rate error of each node's clock, in parts per billion; the
@@ -93,5 +97,5 @@ func (m mix) pick(n int) Action {
 }
 
 func (s *shape) options(events func(registry.Event)) registry.Options {
-	return registry.Options{TTL: s.ttl, MaxDrift: s.drift, Events: events}
+	return registry.Options{TTL: s.ttl, MaxDrift: s.drift, Monitors: cmp.Or(s.monitors, -1), Events: events}
 }

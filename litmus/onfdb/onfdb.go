@@ -137,7 +137,7 @@ func (s *session) ErrorName(err error) string {
 
 // interference are the errors that no program brings about: they say that a
 // server failed, is busy, or did not answer.
-var interference = []int{1021, 1031, 1037, 1038, 1039, 1042, 1051, 1078, 1079, 1213, 1223}
+var interference = []int{1004, 1021, 1031, 1037, 1038, 1039, 1042, 1051, 1078, 1079, 1213, 1223}
 
 // interfered marks such errors.
 func interfered(err error) error {

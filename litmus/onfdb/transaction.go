@@ -5,6 +5,7 @@ package onfdb
 import (
 	"encoding/binary"
 	"fmt"
+	"runtime"
 
 	"github.com/apple/foundationdb/bindings/go/src/fdb"
 
@@ -24,6 +25,7 @@ type transaction struct {
 func (t *transaction) Close() {
 	if t.broken == nil {
 		t.tx.Cancel()
+		runtime.KeepAlive(t.tx) // its finalizer destroys what Cancel cancels
 	}
 }
 

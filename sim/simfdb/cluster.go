@@ -60,8 +60,8 @@ type Counts struct {
 
 // FaultCounts count the faults of [Faults] that fired.
 type FaultCounts struct {
-	TagThrottled, BatchRateLimit, ProcessBehind, FutureVersion uint64
-	ProxyMemory, Conflict, RequestLost, ReplyLost              uint64
+	TagThrottled, BatchRateLimit, ProcessBehind, FutureVersion, TimedOut       uint64
+	ProxyMemory, Conflict, RequestLost, ReplyLost, UpgradeBefore, UpgradeAfter uint64
 }
 
 // NewCluster starts a cluster in w. It serves as soon as its servers have found

@@ -90,6 +90,9 @@ func TestInjectedFaultsFire(t *testing.T) {
 		{"1009 at a read", Faults{FutureVersion: 1}, 1009, false, FaultCounts{FutureVersion: 1}},
 		{"1042 at the commit", Faults{ProxyMemory: 1}, 1042, false, FaultCounts{ProxyMemory: 1}},
 		{"1020 at the commit", Faults{Conflict: 1}, 1020, false, FaultCounts{Conflict: 1}},
+		{"1004 at a read", Faults{TimedOut: 1}, 1004, false, FaultCounts{TimedOut: 1}},
+		{"1039 before the commit", Faults{UpgradeBefore: 1}, 1039, false, FaultCounts{UpgradeBefore: 1}},
+		{"1039 after the commit", Faults{UpgradeAfter: 1}, 1039, true, FaultCounts{UpgradeAfter: 1}},
 		{"1021, the request lost", Faults{RequestLost: 1}, 1021, false, FaultCounts{RequestLost: 1}},
 		{"1021, the reply lost", Faults{ReplyLost: 1}, 1021, true, FaultCounts{ReplyLost: 1}},
 	} {

@@ -14,9 +14,10 @@ type Error struct {
 	Code int // FoundationDB's error number
 }
 
-// The error numbers that the model knows. It produces all of them but 1039, 1079
-// and 1223, which only count in [Error.Retryable] and OnError.
+// The error numbers that the model knows. It produces all of them but 1079 and
+// 1223, which only count in [Error.Retryable] and OnError.
 const (
+	CodeTimedOut                 = 1004
 	CodeTransactionTooOld        = 1007
 	CodeFutureVersion            = 1009
 	CodeNotCommitted             = 1020
@@ -62,6 +63,7 @@ const (
 
 // errorTexts are FoundationDB's.
 var errorTexts = map[int]string{
+	CodeTimedOut:                 "Operation timed out",
 	CodeTransactionTooOld:        "Transaction is too old to perform reads or be committed",
 	CodeFutureVersion:            "Request for future version",
 	CodeNotCommitted:             "Transaction not committed due to conflict with another transaction",
@@ -126,6 +128,8 @@ func (e Error) sentinel() error {
 		return store.ErrConflict
 	case CodeTransactionTooOld:
 		return store.ErrTooOld
+	case CodeTimedOut: // of a read
+		return store.ErrTimedOut
 	case CodeFutureVersion, CodeProcessBehind, CodeDatabaseLocked, CodeProxyMemoryLimit, CodeBatchRateLimit,
 		CodeGRVProxyMemoryLimit, CodeBlobGranuleFailed, CodeTagThrottled, CodeProxyTagThrottled:
 		return store.ErrUnavailable

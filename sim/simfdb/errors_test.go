@@ -17,7 +17,7 @@ func TestErrorNumbersStandForTheSentinels(t *testing.T) {
 		store.ErrTooLarge, store.ErrInvalid, store.ErrUsed, store.ErrUnreadable, store.ErrClosed,
 	}
 	for code, want := range map[int]error{
-		1007: store.ErrTooOld, 1009: store.ErrUnavailable, 1020: store.ErrConflict, 1021: store.ErrCommitUnknown,
+		1004: store.ErrTimedOut, 1007: store.ErrTooOld, 1009: store.ErrUnavailable, 1020: store.ErrConflict, 1021: store.ErrCommitUnknown,
 		1025: store.ErrUsed, 1032: store.ErrTooLarge, 1036: store.ErrUnreadable, 1037: store.ErrUnavailable,
 		1042: store.ErrUnavailable, 1051: store.ErrUnavailable, 1101: store.ErrUsed, 1213: store.ErrUnavailable,
 		2000: store.ErrInvalid, 2004: store.ErrInvalid, 2005: store.ErrInvalid, 2010: store.ErrInvalid,
@@ -41,8 +41,8 @@ func TestErrorNumbersStandForTheSentinels(t *testing.T) {
 			t.Errorf("%d has no text", code)
 		}
 	}
-	if len(errorTexts) != 41 {
-		t.Errorf("%d errors have a text, 41 are tested", len(errorTexts))
+	if len(errorTexts) != 42 {
+		t.Errorf("%d errors have a text, 42 are tested", len(errorTexts))
 	}
 }
 
@@ -79,6 +79,9 @@ func TestOptionsOutOfRangeAreNamed(t *testing.T) {
 		"Conflict":         {Faults: Faults{Conflict: 2}},
 		"RequestLost":      {Faults: Faults{RequestLost: 2}},
 		"ReplyLost":        {Faults: Faults{ReplyLost: 2}},
+		"TimedOut":         {Faults: Faults{TimedOut: 2}},
+		"UpgradeBefore":    {Faults: Faults{UpgradeBefore: 2}},
+		"UpgradeAfter":     {Faults: Faults{UpgradeAfter: 2}},
 	} {
 		if err := o.Validate(); err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%s: %v", field, err)

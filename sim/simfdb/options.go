@@ -64,10 +64,13 @@ type Faults struct {
 	BatchRateLimit float64 // a read version request gets 1051
 	ProcessBehind  float64 // a read gets 1037
 	FutureVersion  float64 // a read gets 1009
+	TimedOut       float64 // a read gets 1004, which is worth no other try to the client
 	ProxyMemory    float64 // a commit gets 1042
 	Conflict       float64 // a commit gets 1020, though nothing conflicts
 	RequestLost    float64 // the connection breaks when a commit arrives: not applied
 	ReplyLost      float64 // the connection breaks when a commit is done: applied
+	UpgradeBefore  float64 // a commit gets 1039 when it arrives: not applied
+	UpgradeAfter   float64 // a commit gets 1039 when it is done: applied
 }
 
 // rates returns the probabilities with their names, in the order of the fields.
@@ -77,10 +80,13 @@ func (f *Faults) rates() []namedRate {
 		{"BatchRateLimit", f.BatchRateLimit},
 		{"ProcessBehind", f.ProcessBehind},
 		{"FutureVersion", f.FutureVersion},
+		{"TimedOut", f.TimedOut},
 		{"ProxyMemory", f.ProxyMemory},
 		{"Conflict", f.Conflict},
 		{"RequestLost", f.RequestLost},
 		{"ReplyLost", f.ReplyLost},
+		{"UpgradeBefore", f.UpgradeBefore},
+		{"UpgradeAfter", f.UpgradeAfter},
 	}
 }
 

@@ -118,6 +118,9 @@ func (p *proxy) commit(r *commitRequest) {
 	case p.c.fires(f.RequestLost, "RequestLost", r.from, r.id, &counts.RequestLost):
 		p.answer(r, connectionLost, 0, 0)
 		return
+	case p.c.fires(f.UpgradeBefore, "UpgradeBefore", r.from, r.id, &counts.UpgradeBefore):
+		p.answer(r, CodeClusterVersionChanged, 0, 0)
+		return
 	}
 	p.waiting = append(p.waiting, r)
 	switch {
@@ -266,8 +269,13 @@ func (p *proxy) finish(b *batch, order int, r *commitRequest) {
 	case verdictLocked:
 		p.answer(r, CodeDatabaseLocked, 0, 0)
 	default:
-		if p.c.fires(p.c.o.Faults.ReplyLost, "ReplyLost", r.from, r.id, &counts.Faults.ReplyLost) {
+		f := &p.c.o.Faults
+		if p.c.fires(f.ReplyLost, "ReplyLost", r.from, r.id, &counts.Faults.ReplyLost) {
 			p.answer(r, connectionLost, 0, 0)
+			return
+		}
+		if p.c.fires(f.UpgradeAfter, "UpgradeAfter", r.from, r.id, &counts.Faults.UpgradeAfter) {
+			p.answer(r, CodeClusterVersionChanged, 0, 0)
 			return
 		}
 		counts.Committed++

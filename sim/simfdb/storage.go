@@ -223,6 +223,8 @@ func (s *storageServer) read(from *sim.Port, r *readRequest) {
 		s.port.Send(from, &readReply{request: r, code: CodeProcessBehind})
 	case s.c.fires(f.FutureVersion, "FutureVersion", from, r.id, &counts.FutureVersion):
 		s.port.Send(from, &readReply{request: r, code: CodeFutureVersion})
+	case s.c.fires(f.TimedOut, "TimedOut", from, r.id, &counts.TimedOut):
+		s.port.Send(from, &readReply{request: r, code: CodeTimedOut})
 	case r.base > s.disk.applied.version:
 		s.waiting = append(s.waiting, waitingRead{r, from, s.h.Monotonic() + futureVersionAfter})
 		s.catchUp()

@@ -79,6 +79,7 @@ func TestSuiteUnderFaults(t *testing.T) {
 	injected := Faults{
 		TagThrottled: 0.002, BatchRateLimit: 0.002, ProcessBehind: 0.002, FutureVersion: 0.002,
 		ProxyMemory: 0.002, Conflict: 0.002, RequestLost: 0.002, ReplyLost: 0.002,
+		UpgradeBefore: 0.002, UpgradeAfter: 0.002,
 	}
 	rough := sim.Link{
 		LatencyMin: 50 * time.Microsecond, LatencyMax: 2 * time.Millisecond, TailProb: 0.02, TailMax: 100 * time.Millisecond,

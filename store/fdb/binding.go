@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"github.com/apple/foundationdb/bindings/go/src/fdb"
@@ -16,7 +17,7 @@ import (
 // Open connects to a cluster and reads a key from it, so that what is wrong with
 // the cluster file or the cluster is known at once.
 //
-// The errors name the cluster file. They wrap store.ErrInvalid for options and
+// Errors about the cluster name its file. They wrap store.ErrInvalid for options and
 // cluster files that cannot be right, store.ErrUnavailable when the cluster does
 // not answer within Options.OpenTimeout, and ctx.Err() when ctx ended first.
 //
@@ -27,6 +28,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.ClusterFile = clusterFile(o.ClusterFile)
 	if err := checkClusterFile(o.ClusterFile); err != nil {
 		return nil, err
 	}
@@ -173,7 +175,13 @@ func (n nativeTransaction) onError(code int) error {
 	return waiting(n.tr.OnError(fdb.Error{Code: code}))()
 }
 
-func (n nativeTransaction) cancel() { n.tr.Cancel() }
+// cancel comes from other goroutines, when nobody else may hold the transaction
+// any more: without a word to the collector, its finalizer could destroy it
+// beneath the call.
+func (n nativeTransaction) cancel() {
+	n.tr.Cancel()
+	runtime.KeepAlive(n.tr)
+}
 
 func waiting(f fdb.FutureNil) func() error {
 	return func() error { return numbered(f.Get()) }

@@ -77,9 +77,16 @@ func clearNamespace(o fdb.Options) error {
 	if err != nil {
 		return err
 	}
-	tx := e.Begin(ctx)
-	tx.ClearRange(nil, []byte{0xff})
-	return errors.Join(tx.Commit(), e.Close())
+	for {
+		tx := e.Begin(ctx)
+		tx.ClearRange(nil, []byte{0xff})
+		err := tx.Commit()
+		// To clear twice does no harm.
+		if ctx.Err() != nil || !store.Retryable(err) && !errors.Is(err, store.ErrCommitUnknown) {
+			return errors.Join(err, e.Close())
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 // open opens an engine.

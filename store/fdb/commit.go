@@ -1,6 +1,7 @@
 package fdb
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/kelpie-registry/kelpie/store"
@@ -26,16 +27,22 @@ func (t *Txn) Commit() error {
 	var version int64
 	if err = wait(); err == nil {
 		version, err = t.tr.committedVersion()
+		if err != nil { // whatever its number says, nothing was refused
+			err = fmt.Errorf("%w: the committed version: %w", store.ErrCommitUnknown, err)
+		}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err == nil && version <= 0 && t.cause != nil {
 		err = errGivenUp // a cancel came between the commit and the question for its version
 	}
-	if err != nil {
-		err = commitError(err, t.cause)
-	} else {
+	switch {
+	case err == nil:
 		t.committed = store.Version(max(version, 0))
+	case errors.Is(err, store.ErrCommitUnknown):
+		err = fmt.Errorf("fdb: commit: %w", err)
+	default:
+		err = commitError(err, t.cause)
 	}
 	t.finish(errDone, err)
 	return err

@@ -102,9 +102,9 @@ func (e *Engine) whyCanceled(ctx context.Context) error {
 
 // probe reads one key, so that a cluster that cannot be reached is found out.
 func (e *Engine) probe(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, e.o.OpenTimeout)
+	timed, cancel := context.WithTimeout(ctx, e.o.OpenTimeout)
 	defer cancel()
-	err := e.attempt(ctx, "first read", func(tr transaction) error {
+	err := e.attempt(timed, "first read", func(tr transaction) error {
 		_, err := tr.get(e.space.key(nil), true)()
 		return err
 	})
@@ -119,7 +119,7 @@ func (e *Engine) probe(ctx context.Context) error {
 		return fmt.Errorf("fdb: no cluster file %s: %w", file, err)
 	case errors.Is(err, Error{2104}):
 		return fmt.Errorf("fdb: cluster file %s is malformed: %w", file, err)
-	case errors.Is(err, store.ErrTimedOut):
+	case errors.Is(err, store.ErrTimedOut) && ctx.Err() == nil:
 		return fmt.Errorf("fdb: %w: no answer within %v from the cluster of cluster file %s: %w", store.ErrUnavailable, e.o.OpenTimeout, file, err)
 	}
 	return fmt.Errorf("fdb: the cluster of cluster file %s: %w", file, err)

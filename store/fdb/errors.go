@@ -34,6 +34,7 @@ type meaning struct {
 // meanings has the numbers that a transaction of this package can meet. A number
 // that is not here stands for no sentinel, and leaves a commit in doubt.
 var meanings = map[int]meaning{
+	1004: {"timed_out", store.ErrTimedOut, false},
 	1007: {"transaction_too_old", store.ErrTooOld, true},
 	1009: {"future_version", store.ErrUnavailable, true},
 	1020: {"not_committed", store.ErrConflict, true},

@@ -2,11 +2,7 @@ package fdb
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -26,7 +22,8 @@ const (
 // Options of [Open]. The zero value is ready for use.
 type Options struct {
 	// ClusterFile is the path of the cluster file. Default: that of the client
-	// library, $FDB_CLUSTER_FILE or /etc/foundationdb/fdb.cluster.
+	// library, which is $FDB_CLUSTER_FILE, else fdb.cluster in the working
+	// directory, else the system's, on Linux /etc/foundationdb/fdb.cluster.
 	ClusterFile string
 	// Namespace keeps users of one cluster apart: valid UTF-8 without zero bytes,
 	// at most [MaxNamespaceBytes] bytes. Every key is stored with the namespace
@@ -90,10 +87,13 @@ const timeoutSlack = time.Second
 
 // timeoutOf returns the client's timeout for a transaction of ctx that limit
 // bounds as well. Zero is none, for both.
+// A deadline further away than MaxTimeout needs none, and the client refuses
+// timeouts of more than 24 days.
 func timeoutOf(ctx context.Context, limit time.Duration) time.Duration {
 	if deadline, ok := ctx.Deadline(); ok {
-		if left := max(time.Until(deadline), 0) + timeoutSlack; limit == 0 || left < limit {
-			limit = left
+		left := max(time.Until(deadline), 0)
+		if left <= MaxTimeout && (limit == 0 || left+timeoutSlack < limit) {
+			limit = left + timeoutSlack
 		}
 	}
 	return limit
@@ -102,43 +102,4 @@ func timeoutOf(ctx context.Context, limit time.Duration) time.Duration {
 // milliseconds rounds up to what the client's options take.
 func milliseconds(d time.Duration) int64 {
 	return int64((d + time.Millisecond - 1) / time.Millisecond)
-}
-
-// connection is what a cluster file says: description:id@address,address. An
-// address ends with a port, or with a port and ":tls".
-var connection = regexp.MustCompile(`^[A-Za-z0-9_]+:[A-Za-z0-9]+@[^\s,@]+:[0-9]+(:tls)?(,[^\s,@]+:[0-9]+(:tls)?)*$`)
-
-// maxClusterFile is the size limit of a cluster file, in bytes.
-const maxClusterFile = 1 << 20
-
-// checkClusterFile returns an error that names the file when it is missing or
-// cannot be a cluster file: the client says so at the first read only, and then
-// not which file it is. An empty path is the client's default, of which nothing
-// is known here.
-func checkClusterFile(path string) error {
-	if path == "" {
-		return nil
-	}
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return invalid("cluster file %s does not exist", path)
-	case err != nil:
-		return invalid("cluster file %s: %v", path, err)
-	case !info.Mode().IsRegular() || info.Size() > maxClusterFile:
-		return invalid("cluster file %s is not a cluster file: it is %v with %d bytes", path, info.Mode(), info.Size())
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return invalid("cluster file %s: %v", path, err)
-	}
-	var line strings.Builder
-	for l := range strings.Lines(string(text)) {
-		l, _, _ = strings.Cut(l, "#") // a comment
-		line.WriteString(strings.TrimSpace(l))
-	}
-	if !connection.MatchString(line.String()) {
-		return invalid("cluster file %s is malformed: want description:id@address:port,..., it says %.100q", path, line.String())
-	}
-	return nil
 }

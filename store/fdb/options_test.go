@@ -4,8 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -49,57 +48,24 @@ func TestMillisecondsRoundUp(t *testing.T) {
 	}
 }
 
-func TestClusterFiles(t *testing.T) {
-	folder := t.TempDir()
-	for _, text := range []string{
-		"test:test@127.0.0.1:4500",
-		"test:test@127.0.0.1:4500\n",
-		"# DO NOT EDIT!\n# it is written\nmy_cluster:Xy12@10.0.4.1:4500,10.0.4.2:4500:tls,[::1]:4500,db.example.com:4500\n",
+// The client's option is an int of milliseconds; more than it holds is an error
+// that every call of the transaction would get.
+func TestFarDeadlinesNeedNoTimeout(t *testing.T) {
+	for _, c := range []struct{ left, limit, want time.Duration }{
+		{100 * 365 * 24 * time.Hour, 0, 0},
+		{100 * 365 * 24 * time.Hour, time.Minute, time.Minute},
+		{-time.Hour, 0, timeoutSlack},
+		{-time.Hour, time.Millisecond, time.Millisecond},
 	} {
-		file := filepath.Join(folder, "good")
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+		ctx, cancel := context.WithTimeout(t.Context(), c.left)
+		if got := timeoutOf(ctx, c.limit); got != c.want {
+			t.Errorf("%v left and a limit of %v: timeout %v, want %v", c.left, c.limit, got, c.want)
 		}
-		if err := checkClusterFile(file); err != nil {
-			t.Errorf("%q: %v", text, err)
-		}
+		cancel()
 	}
-	file := filepath.Join(folder, "bad")
-	for _, text := range []string{
-		"", "# nothing else\n", "127.0.0.1:4500", "test@127.0.0.1:4500", "test:test@", "test:test@127.0.0.1",
-		"test:test@127.0.0.1:4500,", "te st:test@127.0.0.1:4500", "{\"json\": 1}", "\x00\xff",
-	} {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := checkClusterFile(file); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), file) {
-			t.Errorf("%q: %v, want %v with the file's name", text, err, store.ErrInvalid)
-		}
+	if most := milliseconds(MaxTimeout + timeoutSlack); most > math.MaxInt32 {
+		t.Errorf("timeouts of %d ms, more than the client takes", most)
 	}
-	if err := os.WriteFile(file, make([]byte, maxClusterFile+1), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range []string{file, folder, filepath.Join(folder, "none"), filepath.Join(file, "below")} {
-		if err := checkClusterFile(path); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: %v, want %v with the file's name", path, err, store.ErrInvalid)
-		}
-	}
-	if err := checkClusterFile(""); err != nil {
-		t.Errorf("the client's default: %v", err)
-	}
-}
-
-func FuzzClusterFile(f *testing.F) {
-	f.Add([]byte("test:test@127.0.0.1:4500,127.0.0.1:4501:tls # the second one\n"))
-	file := filepath.Join(f.TempDir(), "cluster")
-	f.Fuzz(func(t *testing.T, text []byte) {
-		if err := os.WriteFile(file, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := checkClusterFile(file); err != nil && !errors.Is(err, store.ErrInvalid) {
-			t.Error(err)
-		}
-	})
 }
 
 // Keys of different namespaces never meet, and those of one keep their order.
@@ -204,5 +170,12 @@ func TestOpeningEnds(t *testing.T) {
 	cancel()
 	if err := s.engine(o).probe(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("a context that has ended: %v, want %v", err, context.Canceled)
+	}
+	// The caller's deadline says nothing about the cluster.
+	ctx, cancel = context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	o.OpenTimeout = time.Hour
+	if err := s.engine(o).probe(ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("a context at its deadline: %v, want %v and not %v", err, context.DeadlineExceeded, store.ErrUnavailable)
 	}
 }

@@ -21,6 +21,7 @@ type standIn struct {
 	inner *memory.Engine
 
 	mu      sync.Mutex
+	got     func()        // called behind each get that succeeds; nil: nothing is
 	gate    chan struct{} // calls are answered once it is closed; nil: at once
 	held    int           // calls so far that met a gate
 	fail    map[string][]int
@@ -227,6 +228,9 @@ func (t *standInTxn) get(key []byte, snapshot bool) func() ([]byte, error) {
 		if err := wait(); err != nil {
 			return nil, err
 		}
+		if t.db.got != nil {
+			t.db.got()
+		}
 		return value, nil
 	}
 }
@@ -331,6 +335,9 @@ func (t *standInTxn) commit() func() error {
 }
 
 func (t *standInTxn) committedVersion() (int64, error) {
+	if _, code := t.db.take("committedVersion"); code != 0 {
+		return 0, Error{code}
+	}
 	t.inner.Lock()
 	defer t.inner.Unlock()
 	if v := t.tx.Committed(); v != 0 {

@@ -153,6 +153,22 @@ func TestNumbersReachTheCaller(t *testing.T) {
 	}
 }
 
+// A commit that succeeded is not refused by what comes behind it.
+func TestACommitWhoseVersionIsNotToldIsInDoubt(t *testing.T) {
+	for _, code := range []int{1020, 1025, 2000, 2021} {
+		s := newStandIn()
+		e := s.engine(Options{})
+		s.failNext("committedVersion", code)
+		tx := e.Begin(t.Context())
+		if err := calls["commit"](tx); !isOnly(err, store.ErrCommitUnknown) || !errors.Is(err, Error{code}) {
+			t.Errorf("%d: %v, want %v", code, err, store.ErrCommitUnknown)
+		}
+		if v := has(t, e, "a"); string(v) != "1" {
+			t.Errorf("%d: a is %q after the commit", code, v)
+		}
+	}
+}
+
 func TestTwoTasksOnOneTransactionAreRefused(t *testing.T) {
 	s := newStandIn()
 	e := s.engine(Options{})

@@ -45,7 +45,9 @@ func (t *Txn) Watch(key []byte) (store.Watch, error) {
 	}
 	w := &watch{engine: t.engine, key: t.engine.space.key(key), seen: seen}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
+	w.mu.Lock() // an engine that has closed meanwhile calls at once
 	w.detach = context.AfterFunc(t.engine.ctx, func() { w.end(fmt.Errorf("fdb: watch: %w", store.ErrClosed)) })
+	w.mu.Unlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.over != nil { // the context ended behind the read

@@ -95,6 +95,24 @@ func TestAWatchSeesWhatComesBeforeItIsSet(t *testing.T) {
 	}
 }
 
+// The engine closes between the read and the watch.
+func TestAWatchOfAnEngineThatClosesEnds(t *testing.T) {
+	for range 100 {
+		s := newStandIn()
+		e := s.engine(Options{})
+		s.got = func() { e.Close() }
+		tx := e.Begin(t.Context())
+		w, err := tx.Watch([]byte("a"))
+		if err == nil {
+			err = w.Wait(t.Context())
+		}
+		if !errors.Is(err, store.ErrClosed) {
+			t.Fatalf("%v, want %v", err, store.ErrClosed)
+		}
+		tx.Cancel()
+	}
+}
+
 // The transactions of watches are not bounded as those of the user are.
 func TestAWatchHasNoTimeout(t *testing.T) {
 	s := newStandIn()

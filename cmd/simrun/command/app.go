@@ -98,7 +98,7 @@ on stderr, "exit status N", has the code.`,
 		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
 	})
 	root.AddCommand(a.runCommand(), a.replayCommand(), a.scenariosCommand(), a.checkCommand(),
-		a.fuzzCommand(), a.soakCommand(), a.mutantsCommand(), a.conformCommand())
+		a.fuzzCommand(), a.soakCommand(), a.mutantsCommand(), a.conformCommand(), a.benchCommand())
 	var names []string
 	for _, c := range root.Commands() {
 		names = append(names, c.Name())

@@ -130,7 +130,7 @@ func (f *conforming) do(ctx context.Context) error {
 	}
 	d := conformDocument{Store: store.Name, Level: string(level), Slow: f.slow, From: header.From, To: header.To, Generator: header.Generator, Out: f.out}
 	o := conform.Options{
-		Header: header, Workers: int(min(f.workers.value, (n+63)/64)),
+		Header: header, Workers: int(min(f.workers.value, n)),
 		Open: func() (litmus.Store, error) { return store.Open(level) },
 	}
 	if err := f.run(ctx, o, &d); err != nil {

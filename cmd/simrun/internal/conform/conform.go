@@ -38,7 +38,7 @@ var ErrOpen = errors.New("the store cannot be opened")
 
 // Bounds of a run.
 const (
-	chunkPrograms = 64 // taken by a worker at a time
+	chunkPrograms = 64 // taken by a worker at a time, at most
 	chunksAhead   = 4  // for each worker: finished ones wait for those before them
 	maxTries      = 20 // of a program with which something interfered
 )
@@ -85,15 +85,22 @@ func Run(ctx context.Context, o Options) (res Result, err error) {
 	workers.Go(func() {
 		defer close(work)
 		defer close(inOrder)
-		deal(ctx, o.Header, work, inOrder)
+		deal(ctx, o.Header, o.Workers, work, inOrder)
 	})
 	return write(ctx, o, inOrder)
 }
 
+// chunkOf returns how many of n programs a worker takes at a time: so few that
+// each has some, since a program may take a real store seconds.
+func chunkOf(n uint64, workers int) uint64 {
+	return min(max(n/uint64(2*workers), 1), chunkPrograms)
+}
+
 // deal cuts the seeds into chunks and hands them out.
-func deal(ctx context.Context, h litmus.Header, work, inOrder chan<- *chunk) {
+func deal(ctx context.Context, h litmus.Header, workers int, work, inOrder chan<- *chunk) {
+	size := chunkOf(h.To-h.From+1, workers)
 	for from := h.From; from <= h.To; {
-		c := &chunk{from: from, n: min(chunkPrograms, h.To-from+1), done: make(chan struct{})}
+		c := &chunk{from: from, n: min(size, h.To-from+1), done: make(chan struct{})}
 		from += c.n
 		select {
 		case inOrder <- c:

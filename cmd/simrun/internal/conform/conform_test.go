@@ -58,6 +58,19 @@ func options(t *testing.T, n uint64, workers int, fails func(seed uint64) error,
 	}}, &open
 }
 
+func TestEachWorkerHasPrograms(t *testing.T) {
+	for _, c := range []struct {
+		n       uint64
+		workers int
+		want    uint64
+	}{{1, 1, 1}, {100, 100, 1}, {100, 8, 6}, {10_000, 8, chunkPrograms}, {100_000, 2, chunkPrograms}} {
+		got := chunkOf(c.n, c.workers)
+		if got != c.want || (c.n+got-1)/got < uint64(c.workers) {
+			t.Errorf("%d programs and %d workers: %d at a time, want %d", c.n, c.workers, got, c.want)
+		}
+	}
+}
+
 func TestFileDoesNotDependOnWorkers(t *testing.T) {
 	for _, n := range []uint64{1, chunkPrograms - 1, chunkPrograms, chunkPrograms + 1, 20 * chunkPrograms} {
 		var first Result
