@@ -11,12 +11,13 @@ import (
 )
 
 // Check reads the whole namespace and returns an error for each place where
-// records, index and load counters disagree, joined, or nil. The reads take
+// records, index, load counters and inboxes disagree, joined, or nil. The reads take
 // several transactions, so the answer is about a registry at rest: run it in
 // tests and after incidents, with no other operation under way.
 func (r *Registry) Check(ctx context.Context) error {
-	owned := make(map[string]ActorID) // index key -> actor
-	loads := make(map[string]int64)   // load key -> actors
+	owned := make(map[string]ActorID)       // index key -> actor
+	loads := make(map[string]int64)         // load key -> actors
+	given := make(map[string]store.Version) // key that an inbox row would have -> version of the record
 	var errs []error
 	err := r.scan(ctx, tagActor, func(kv store.KeyValue) error {
 		rec, err := decodeActor(kv.Value)
@@ -29,6 +30,7 @@ func (r *Registry) Check(ctx context.Context) error {
 		}
 		owned[string(r.keys.owned(rec.node, rec.incarnation, actor))] = actor
 		loads[string(r.keys.load(rec.node, rec.incarnation))]++
+		given[string(r.keys.given(rec.node, rec.incarnation, actor))] = rec.version
 		return nil
 	})
 	if err != nil {
@@ -58,9 +60,31 @@ func (r *Registry) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	err = r.scan(ctx, tagInbox, func(kv store.KeyValue) error {
+		if r.isSignal(kv.Key) {
+			return nil
+		}
+		row, err := decodeInbox(kv.Value)
+		if err != nil {
+			return fmt.Errorf("%w (key %q)", err, kv.Key)
+		}
+		if row.version != given[string(kv.Key)] {
+			errs = append(errs, fmt.Errorf("%w: inbox row %q of version %d without its record", ErrCorrupt, kv.Key, row.version))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	errs = append(errs, missing("index entry of actor", owned)...)
 	errs = append(errs, missing("load counter for records", loads)...)
 	return errors.Join(errs...)
+}
+
+// isSignal reports whether a key of an inbox is the one that is watched.
+func (r *Registry) isSignal(key []byte) bool {
+	_, rest, ok := cutTuple(key[len(r.keys.tagged(tagInbox, 0)):])
+	return ok && len(rest) == 8
 }
 
 func missing[V any](what string, m map[string]V) []error {

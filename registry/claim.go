@@ -16,15 +16,18 @@ type Claim struct {
 	s        *Session
 	actor    ActorID
 	token    Token
+	payload  []byte
 	released atomic.Bool // the holder has stopped believing, for good
 
 	// Guarded by the actor's turn.
-	doubt      bool // a release is in doubt
-	superseded bool // and a later claim wrote a record in place of this one, or may have
+	doubt      bool  // a release is in doubt
+	moves      moves // transfers, and which are in doubt
+	superseded bool  // one of them is, and a later claim wrote a record in place of this one, or may have
 
 	mu     sync.Mutex
 	ctx    context.Context // made on demand
 	cancel context.CancelCauseFunc
+	why    error // the holder stopped believing
 }
 
 // Actor returns the claimed actor.
@@ -32,6 +35,11 @@ func (c *Claim) Actor() ActorID { return c.actor }
 
 // Token returns the fencing token, to be sent along with every effect.
 func (c *Claim) Token() Token { return c.token }
+
+// Payload returns what came along with the actor when this session was given it,
+// at most [MaxPayloadBytes] bytes; nothing when it was claimed. It is not to be
+// changed, and kept as long as the handle.
+func (c *Claim) Payload() []byte { return c.payload }
 
 // Session returns the session that owns the actor.
 func (c *Claim) Session() *Session { return c.s }
@@ -44,8 +52,8 @@ func (c *Claim) Valid() bool {
 	return !c.released.Load() && c.s.Valid()
 }
 
-// Context ends when the claim is released or its session ends; clock.Cause
-// tells why. A lease that runs out during a pause of the process ends it only
+// Context ends when the claim is released or transferred, or its session ends;
+// clock.Cause tells why. A lease that runs out during a pause of the process ends it only
 // after the pause: ask Valid.
 func (c *Claim) Context() context.Context {
 	c.mu.Lock()
@@ -53,7 +61,7 @@ func (c *Claim) Context() context.Context {
 	if c.ctx == nil {
 		c.ctx, c.cancel = c.s.r.host.WithCancel(c.s.ctx)
 		if c.released.Load() {
-			c.cancel(errReleased)
+			c.cancel(c.why)
 		}
 	}
 	return c.ctx
@@ -62,15 +70,28 @@ func (c *Claim) Context() context.Context {
 var errReleased = fmt.Errorf("%w: the claim was released", ErrNotOwner)
 
 // stopBelieving makes the claim invalid for good.
-func (c *Claim) stopBelieving() {
-	c.released.Store(true)
+func (c *Claim) stopBelieving(why error) {
 	c.mu.Lock()
+	if !c.released.Swap(true) {
+		c.why = why
+	}
 	cancel := c.cancel
 	c.mu.Unlock()
 	if cancel != nil {
-		cancel(errReleased)
+		cancel(why)
 	}
 }
+
+// isSuperseded reports whether the session has claimed the actor again under the
+// same token, or may have replaced it. Called in the actor's turn.
+func (c *Claim) isSuperseded() bool {
+	now := c.s.lastHandle(c.actor)
+	return c.superseded || now != nil && now != c && now.token == c.token
+}
+
+// inDoubt reports whether a release or transfer of the claim may still be on its
+// way. Called in the actor's turn.
+func (c *Claim) inDoubt() bool { return c.doubt || c.moves.inDoubt != 0 }
 
 // Claim makes this session the owner of an actor that is free, or whose owner's
 // session has ended. A session that owns the actor already gets the same handle
@@ -132,14 +153,17 @@ func (s *Session) claim(ctx context.Context, actor ActorID) (*Claim, error) {
 	if token == 0 {
 		token = Token(stamped(s.epoch, version))
 	}
-	if a.last != nil && a.last.token == token && !a.last.released.Load() {
-		return a.last, nil
+	if a.last == nil || a.last.token != token {
+		c := s.handle(actor, token, a.payload)
+		if a.given {
+			s.accept(c)
+		}
+		return c, nil
 	}
-	c := &Claim{s: s, actor: actor, token: token}
-	s.mu.Lock()
-	s.claims[actor] = c
-	s.mu.Unlock()
-	return c, nil
+	if a.last.released.Load() {
+		return s.handle(actor, token, a.last.payload), nil
+	}
+	return a.last, nil
 }
 
 // lastHandle returns the newest handle of the actor, unless its release is known
@@ -158,13 +182,16 @@ type claiming struct {
 	last  *Claim // the session's newest handle of the actor; may be nil
 	doubt bool
 	found Token // the token that the session turns out to have already
+
+	given   bool // because it was given the actor, and had no handle yet
+	payload []byte
 }
 
 // attempt is one transaction: my session is live; the actor is free, mine, or
 // its owner's session is not live; then the record, the index and the load.
 func (a *claiming) attempt(tx store.Tx) error {
-	a.found = 0
-	s, k := a.s, a.s.r.keys
+	a.found, a.given, a.payload = 0, false, nil
+	s := a.s
 	me, rec, err := s.r.readSessionAndActor(tx, s.id.node, a.actor)
 	if err != nil {
 		return err
@@ -172,15 +199,15 @@ func (a *claiming) attempt(tx store.Tx) error {
 	if !me.lives(s.id.incarnation) {
 		return a.lost(me)
 	}
-	mine := rec != nil && rec.node == s.id.node && rec.incarnation == s.id.incarnation
-	switch {
-	case mine && rec.op != a.op && a.last != nil && a.last.doubt && a.last.token == rec.token():
-		// A release of this record is in doubt and may still be on its way. A new
-		// record, with a new token, makes it conflict.
+	switch mine := s.owns(me, rec); {
+	case mine && rec.op != a.op && a.last != nil && a.last.inDoubt() && a.last.token == rec.token():
+		// A release or transfer of this record is in doubt and may still be on its
+		// way. A new record, with a new token, makes it conflict.
 		a.last.superseded = true
+		s.r.disown(tx, s.id, a.actor)
 	case mine:
 		a.found = rec.token()
-		return nil
+		return a.receive(tx, rec)
 	case me.status == statusDraining:
 		return ErrDraining
 	case rec != nil:
@@ -191,16 +218,23 @@ func (a *claiming) attempt(tx store.Tx) error {
 		if owner != (Owner{}) {
 			return &HeldError{Actor: a.actor, Owner: owner}
 		}
-		tx.Clear(k.owned(rec.node, rec.incarnation, a.actor))
-		tx.Add(k.load(rec.node, rec.incarnation), -1)
+		s.r.disown(tx, sessionID{rec.node, rec.incarnation}, a.actor)
 	}
-	next := actorRecord{epoch: s.epoch, incarnation: s.id.incarnation, op: a.op, node: s.id.node}
-	tx.SetStamped(k.actor(a.actor), next.encode(), stampAt)
-	if !mine {
-		tx.Set(k.owned(s.id.node, s.id.incarnation, a.actor), nil)
-		tx.Add(k.load(s.id.node, s.id.incarnation), 1)
-	}
+	s.r.own(tx, s.id, s.epoch, a.actor, a.op)
 	return nil
+}
+
+// receive looks whether the session was given the record that it turns out to
+// have.
+func (a *claiming) receive(tx store.Tx, rec *actorRecord) error {
+	if rec.op == a.op || a.last != nil && a.last.token == rec.token() {
+		return nil
+	}
+	row, err := a.s.r.readInbox(tx, a.s.id, a.actor)
+	if a.given = row.brings(rec); a.given {
+		a.payload = row.payload
+	}
+	return err
 }
 
 // lost reports that the session has ended. An attempt in doubt may have taken

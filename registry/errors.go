@@ -13,6 +13,9 @@ var (
 	// ErrNotOwner: the claim is not the actor's current one. The error is a
 	// [*NotOwnerError].
 	ErrNotOwner = errors.New("registry: not the owner")
+	// ErrNotActive: the session that an actor was to be given to takes none. The
+	// error is a [*NotActiveError].
+	ErrNotActive = errors.New("registry: the target takes no actors")
 	// ErrUnowned: no live session owns the actor.
 	ErrUnowned = errors.New("registry: actor is unowned")
 	// ErrNodeInUse: a live session has the node id. The error is a
@@ -89,6 +92,23 @@ func (e *NotOwnerError) Error() string {
 
 // Unwrap returns ErrNotOwner.
 func (e *NotOwnerError) Unwrap() error { return ErrNotOwner }
+
+// NotActiveError is an [ErrNotActive] with the session in question.
+type NotActiveError struct {
+	Node        NodeID
+	Incarnation Incarnation // zero when the node has no session
+	State       NodeState   // zero when there is no such session
+}
+
+func (e *NotActiveError) Error() string {
+	if e.State == 0 {
+		return fmt.Sprintf("%v: node %q has no session of incarnation %v", ErrNotActive, e.Node, e.Incarnation)
+	}
+	return fmt.Sprintf("%v: node %q (incarnation %v) is %v", ErrNotActive, e.Node, e.Incarnation, e.State)
+}
+
+// Unwrap returns ErrNotActive.
+func (e *NotActiveError) Unwrap() error { return ErrNotActive }
 
 // InUseError is an [ErrNodeInUse] with the session that has the node id.
 type InUseError struct {

@@ -42,12 +42,19 @@ const (
 	// Version when the actor was freed by it (zero when found out later); Err:
 	// nil, ErrUnknown, or why it had no effect.
 	EventGiveBackEnd
+	// EventTransferred: this session gave an actor to another one. Node,
+	// Incarnation, Actor, Token (the one that was given up), Version (zero when
+	// found out later).
+	EventTransferred
+	// EventAccepted: an actor that this session was given has its handle. Node,
+	// Incarnation, Actor, Token.
+	EventAccepted
 )
 
 var eventNames = [...]string{
 	"", "renewed", "renew-failed", "health", "silent", "revoke-start",
 	"revoke-end", "doubt", "resolved", "released", "left", "give-back-start",
-	"give-back-end",
+	"give-back-end", "transferred", "accepted",
 }
 
 func (k EventKind) String() string {

@@ -12,6 +12,8 @@ import (
 //	a/ACTOR           owner, token, operation id
 //	o/NODE/INC/ACTOR  index of a session's actors
 //	l/NODE/INC        how many actors a session owns
+//	i/NODE/INC        changes when the session is given an actor
+//	i/NODE/INC/ACTOR  an actor that was given to the session, with its payload
 //	c/POSITION/NODE   the change log of sessions
 //	h                 how many changes there have been
 //	e                 the epoch
@@ -30,6 +32,7 @@ const (
 	tagActor = 'a'
 	tagOwned = 'o'
 	tagLoad  = 'l'
+	tagInbox = 'i'
 	tagEpoch = 'e'
 	tagLog   = 'c'
 	tagHead  = 'h'
@@ -96,6 +99,15 @@ func (k keys) owned(n NodeID, inc Incarnation, a ActorID) []byte {
 
 func (k keys) load(n NodeID, inc Incarnation) []byte {
 	return k.session(tagLoad, n, inc, 0)
+}
+
+// inbox is the key to watch, and the space of the session's inbox rows.
+func (k keys) inbox(n NodeID, inc Incarnation) []byte {
+	return k.session(tagInbox, n, inc, 0)
+}
+
+func (k keys) given(n NodeID, inc Incarnation, a ActorID) []byte {
+	return appendTuple(k.session(tagInbox, n, inc, len(a)+1), string(a))
 }
 
 // log is the key of a change, or the beginning of those at a position when n is

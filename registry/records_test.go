@@ -39,6 +39,9 @@ func TestKeysOfDifferentThingsDiffer(t *testing.T) {
 		if got := bytes.Equal(k.owned(NodeID(n1), i1, ActorID(a1)), k.owned(NodeID(n2), i2, ActorID(a2))); got != same {
 			t.Fatalf("equal keys: %v, equal ids: %v", got, same)
 		}
+		if got := bytes.Equal(k.given(NodeID(n1), i1, ActorID(a1)), k.given(NodeID(n2), i2, ActorID(a2))); got != same {
+			t.Fatalf("equal inbox keys: %v, equal ids: %v", got, same)
+		}
 	})
 }
 
@@ -106,6 +109,11 @@ func TestDamagedRecordsAreRefused(t *testing.T) {
 			t.Errorf("beat of %d bytes: err = %v", len(v), err)
 		}
 	}
+	for _, v := range [][]byte{{}, make([]byte, inboxHeader), encodeInbox(nil)[1:], encodeInbox(make([]byte, MaxPayloadBytes+1))} {
+		if _, err := decodeInbox(v); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("inbox of %d bytes: err = %v", len(v), err)
+		}
+	}
 	if _, err := decodeEpoch([]byte{1, 2}); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("epoch of 2 bytes: err = %v", err)
 	}
@@ -115,6 +123,7 @@ func FuzzDecodeRecords(f *testing.F) {
 	f.Add((&sessionRecord{status: statusLive, ttl: 1}).encode())
 	f.Add((&actorRecord{node: "n"}).encode())
 	f.Add(encodeBeat(1))
+	f.Add(encodeInbox([]byte("payload")))
 	f.Add(append(append(make([]byte, 8), "n\x00"...), make([]byte, logHeader)...))
 	f.Fuzz(func(t *testing.T, v []byte) {
 		if s, err := decodeSession(v); err == nil && s != nil {
@@ -130,6 +139,11 @@ func FuzzDecodeRecords(f *testing.F) {
 			t.Error(err)
 		}
 		if _, err := decodeBeat(v); err != nil && !errors.Is(err, ErrCorrupt) {
+			t.Error(err)
+		}
+		if i, err := decodeInbox(v); err == nil && i != nil && !bytes.Equal(encodeInbox(i.payload)[inboxHeader:], v[inboxHeader:]) {
+			t.Errorf("%+v does not come back", i)
+		} else if err != nil && !errors.Is(err, ErrCorrupt) {
 			t.Error(err)
 		}
 	})

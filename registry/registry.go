@@ -189,7 +189,7 @@ func (r *Registry) transact(ctx context.Context, about Event, doubt *bool, fn fu
 // decided reports whether err was decided by fn inside the transaction, doubt
 // considered, rather than by the store.
 func decided(err error) bool {
-	for _, d := range []error{ErrHeld, ErrNotOwner, ErrNodeInUse, ErrSessionLost, ErrNotLive, ErrRenewed, ErrDraining} {
+	for _, d := range []error{ErrHeld, ErrNotOwner, ErrNodeInUse, ErrSessionLost, ErrNotLive, ErrRenewed, ErrDraining, ErrNotActive} {
 		if errors.Is(err, d) {
 			return true
 		}

@@ -11,20 +11,22 @@ import (
 // Release gives the actor up. The claim stops being Valid before anything else
 // happens, and stays so whatever Release returns.
 //
-// Errors: [ErrNotOwner] when the claim was released before; [ErrSessionLost]
-// when the session has ended, and with it the ownership; [ErrSuperseded] when a
-// Release that failed, or is in doubt, was followed by a Claim; [ErrUnknown]: the
+// Errors: [ErrNotOwner] when the claim was released or transferred before, also
+// when it was a [Claim.Transfer] in doubt that did it; [ErrSessionLost] when the
+// session has ended, and with it the ownership; [ErrSuperseded] when a Release or
+// Transfer that failed, or is in doubt, was followed by a Claim; [ErrUnknown]: the
 // actor may still be held, and Release may be called again; errors of the store
-// and of ctx, after which the actor is still held and Release may be called
-// again.
+// and of ctx, after which the actor is still held, unless a Transfer is in doubt,
+// and Release may be called again. When both a Release and a Transfer are in doubt,
+// nil says that one of them took effect.
 func (c *Claim) Release(ctx context.Context) error {
-	c.stopBelieving()
+	c.stopBelieving(errReleased)
 	leave, err := c.s.enter(ctx, c.actor)
 	if err != nil {
 		return fmt.Errorf("registry: release %q: %w", c.actor, err)
 	}
 	defer leave()
-	if now := c.s.lastHandle(c.actor); c.superseded || now != nil && now != c && now.token == c.token {
+	if c.isSuperseded() {
 		return fmt.Errorf("registry: release %q: %w", c.actor, ErrSuperseded)
 	}
 	about := c.s.event(EventReleased)
@@ -39,7 +41,7 @@ func (c *Claim) Release(ctx context.Context) error {
 		c.s.learn(err)
 		return fmt.Errorf("registry: release %q: %w", c.actor, err)
 	}
-	c.doubt = false
+	c.doubt, c.moves.inDoubt = false, 0
 	c.s.forget(c)
 	if !rel.gone {
 		about.Version = version
@@ -81,8 +83,8 @@ func (r *releasing) attempt(tx store.Tx) error {
 	mine := rec != nil && rec.node == s.id.node && rec.incarnation == s.id.incarnation && rec.token() == c.token
 	if !mine {
 		if c.doubt {
-			// The session has been live all along, so nobody but its own release
-			// can have taken the record away.
+			// The session has been live all along, so nobody but its own release,
+			// or a transfer in doubt, can have taken the record away.
 			r.gone = true
 			return nil
 		}
@@ -92,10 +94,8 @@ func (r *releasing) attempt(tx store.Tx) error {
 		}
 		return &NotOwnerError{Actor: c.actor, Owner: owner}
 	}
-	k := s.r.keys
-	tx.Clear(k.actor(c.actor))
-	tx.Clear(k.owned(s.id.node, s.id.incarnation, c.actor))
-	tx.Add(k.load(s.id.node, s.id.incarnation), -1)
+	tx.Clear(s.r.keys.actor(c.actor))
+	s.r.disown(tx, s.id, c.actor)
 	return nil
 }
 

@@ -24,8 +24,8 @@ type RouterOptions struct {
 //
 // A caller asks its [Cache] who the owner is and sends along the token that it
 // knows. The callee serves the call if it has a Valid claim of the actor with that
-// token or a higher one, and otherwise answers with the owner that it reads from
-// the store, whom the caller asks next. So a wrong guess costs a hop, and is never
+// token or a higher one, or was given the actor and can accept it now, and otherwise
+// answers with the owner that it reads from the store, whom the caller asks next. So a wrong guess costs a hop, and is never
 // served by somebody who merely was the owner.
 //
 // A call is repeated only where no handler can have run.
@@ -64,9 +64,9 @@ func (rt *Router) Handle(s *Session, method string, h ActorHandler) {
 		if err != nil {
 			return nil, err
 		}
-		c := s.lastHandle(call.actor)
-		if c == nil || !c.Valid() || c.token < call.token {
-			return rt.refuse(ctx, call.actor)
+		c, owner := rt.serving(ctx, s, call)
+		if c == nil {
+			return owner.encode([]byte{replyRefused}), nil
 		}
 		res, err := h(ctx, c, call.payload)
 		if err != nil {
@@ -76,14 +76,23 @@ func (rt *Router) Handle(s *Session, method string, h ActorHandler) {
 	})
 }
 
-// refuse answers a call that is not for this node with the owner.
-func (rt *Router) refuse(ctx context.Context, actor ActorID) ([]byte, error) {
-	owner, err := rt.r.Lookup(ctx, actor)
-	if err != nil && !errors.Is(err, ErrUnowned) {
-		// Nothing is known, and no handler ran: the caller may look for itself.
-		return []byte{replyRefused}, nil
+// serving returns the claim that serves the call; nil, and the owner as far as it
+// is known, when the call is not for this node. A session that was given the actor
+// and has not heard of it yet accepts it now.
+func (rt *Router) serving(ctx context.Context, s *Session, call call) (*Claim, Owner) {
+	c := s.lastHandle(call.actor)
+	if c == nil || !c.Valid() || c.token < call.token {
+		var owner Owner
+		var err error
+		if c, _, owner, err = s.adopt(ctx, call.actor); err != nil {
+			// Nothing is known, and no handler ran: the caller may look for itself.
+			return nil, Owner{}
+		}
+		if c == nil || !c.Valid() || c.token < call.token {
+			return nil, owner
+		}
 	}
-	return owner.encode([]byte{replyRefused}), nil
+	return c, Owner{}
 }
 
 // Call sends req to the handler of method at the owner of the actor and returns its

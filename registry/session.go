@@ -68,6 +68,8 @@ type Session struct {
 	timer    clock.Timer             // for the next change that time alone brings
 	doubtful []ActorID               // claims in doubt that nobody waits for, each actor once
 	settling bool                    // a task settles them
+	accepted []*Claim                // given actors whose inbox rows are to be cleared
+	clearing bool                    // a task clears them
 }
 
 func newSession(r *Registry, n NodeID, rec *sessionRecord, o JoinOptions, began time.Duration) *Session {

@@ -120,8 +120,11 @@ func (t *settling) attempt(tx store.Tx) error {
 	if !me.lives(s.id.incarnation) {
 		return s.endedError(me)
 	}
-	mine := rec != nil && rec.node == s.id.node && rec.incarnation == s.id.incarnation
-	if !mine || t.last != nil && t.last.token == rec.token() && !t.last.released.Load() {
+	keep, err := t.keeps(tx, me, rec)
+	if err != nil {
+		return err
+	}
+	if keep {
 		// Nothing to give back. The claim may be on its way still: it read this
 		// key, and conflicts with what writes it.
 		key := k.actor(t.actor)
@@ -135,9 +138,23 @@ func (t *settling) attempt(tx store.Tx) error {
 	}
 	t.frees = true
 	tx.Clear(k.actor(t.actor))
-	tx.Clear(k.owned(s.id.node, s.id.incarnation, t.actor))
-	tx.Add(k.load(s.id.node, s.id.incarnation), -1)
+	s.r.disown(tx, s.id, t.actor)
 	return nil
+}
+
+// keeps reports whether there is nothing to give back: the actor is not this
+// session's, or somebody has its handle, or the session was given it, whatever
+// became of its claims.
+func (t *settling) keeps(tx store.Tx, me *sessionRecord, rec *actorRecord) (bool, error) {
+	s := t.s
+	if !s.owns(me, rec) {
+		return true, nil
+	}
+	if t.last != nil && t.last.token == rec.token() {
+		return !t.last.released.Load(), nil
+	}
+	row, err := s.r.readInbox(tx, s.id, t.actor)
+	return row.brings(rec), err
 }
 
 // finish tells what became of giving the actor back.

@@ -146,7 +146,7 @@ func wantErr(t *testing.T, what string, err, want error) {
 // faulty lets a test decide what becomes of transactions.
 type faulty struct {
 	store.Engine
-	// commit, when not nil, stands in for each Commit.
+	// commit, when not nil, stands in for each Commit of a transaction that wrote.
 	commit func(commit func() error) error
 	// down makes every read and commit fail as unavailable.
 	down bool
@@ -158,7 +158,28 @@ func (f *faulty) Begin(ctx context.Context) store.Txn {
 
 type faultyTxn struct {
 	store.Txn
-	f *faulty
+	f     *faulty
+	wrote bool
+}
+
+func (t *faultyTxn) Set(key, value []byte) {
+	t.wrote = true
+	t.Txn.Set(key, value)
+}
+
+func (t *faultyTxn) SetStamped(key, value []byte, offset int) {
+	t.wrote = true
+	t.Txn.SetStamped(key, value, offset)
+}
+
+func (t *faultyTxn) Clear(key []byte) {
+	t.wrote = true
+	t.Txn.Clear(key)
+}
+
+func (t *faultyTxn) AddWriteConflict(begin, end []byte) {
+	t.wrote = true
+	t.Txn.AddWriteConflict(begin, end)
 }
 
 func (t *faultyTxn) Get(key []byte) ([]byte, error) {
@@ -179,7 +200,7 @@ func (t *faultyTxn) Commit() error {
 	if t.f.down {
 		return store.ErrUnavailable
 	}
-	if t.f.commit != nil {
+	if t.f.commit != nil && t.wrote {
 		return t.f.commit(t.Txn.Commit)
 	}
 	return t.Txn.Commit()
