@@ -49,12 +49,19 @@ const (
 	// EventAccepted: an actor that this session was given has its handle. Node,
 	// Incarnation, Actor, Token.
 	EventAccepted
+	// EventPlaceStart: an attempt begins to make a session the owner of an actor by
+	// [Registry.Place]. Node, Incarnation, Actor, ID.
+	EventPlaceStart
+	// EventPlaceEnd: that attempt ended. Node, Incarnation, Actor, ID; Token and
+	// Version (zero when found out later) when it took effect; Err: nil, ErrUnknown,
+	// a [*HeldError] when somebody owned the actor, or why it had no effect.
+	EventPlaceEnd
 )
 
 var eventNames = [...]string{
 	"", "renewed", "renew-failed", "health", "silent", "revoke-start",
 	"revoke-end", "doubt", "resolved", "released", "left", "give-back-start",
-	"give-back-end", "transferred", "accepted",
+	"give-back-end", "transferred", "accepted", "place-start", "place-end",
 }
 
 func (k EventKind) String() string {

@@ -22,6 +22,9 @@ type Registry struct {
 
 	lastID atomic.Uint64 // pairs events
 
+	census     census
+	placements placements
+
 	mu   sync.Mutex
 	seen map[sessionID]sighting // sessions under observation
 	past map[NodeID]ended       // sessions of this process that are over
@@ -60,6 +63,8 @@ func Open(h host.Host, db *store.DB, o Options) (*Registry, error) {
 		keys: newKeys(o.Namespace),
 		seen: make(map[sessionID]sighting),
 		past: make(map[NodeID]ended),
+
+		placements: placements{turns: make(map[ActorID]*placeTurn)},
 	}, nil
 }
 

@@ -63,6 +63,7 @@ type Session struct {
 	mu       sync.Mutex
 	claims   map[ActorID]*Claim      // the newest handle of each actor
 	busy     map[ActorID]clock.Event // actors with an operation under way
+	handing  map[ActorID]clock.Event // actors with a hand-off under way
 	failures int                     // renewals that failed in a row
 	health   Health                  // as last told; the clock may say worse
 	timer    clock.Timer             // for the next change that time alone brings
@@ -82,6 +83,7 @@ func newSession(r *Registry, n NodeID, rec *sessionRecord, o JoinOptions, began 
 		onHealth: o.OnHealth,
 		claims:   make(map[ActorID]*Claim),
 		busy:     make(map[ActorID]clock.Event),
+		handing:  make(map[ActorID]clock.Event),
 		health:   Healthy,
 	}
 	s.ctx, s.cancel = r.host.WithCancel(r.host.Context())
