@@ -33,6 +33,10 @@ func (p ResumePoint) String() string {
 	return fmt.Sprintf("nodes-%08x-%d-%d-%d", p.namespace, p.epoch, p.head, p.version)
 }
 
+// Changes returns how many changes of nodes there had been at the point, ever since
+// the namespace was first used.
+func (p ResumePoint) Changes() uint64 { return p.head }
+
 // MarshalText returns the text form.
 func (p ResumePoint) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 

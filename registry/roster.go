@@ -39,13 +39,23 @@ func (s *Session) roster() *roster {
 // read.
 const rosterPace = 100
 
-// keepRoster follows the nodes until the session ends.
+// keepRoster follows the nodes until the session ends. A watch that ends before
+// that, because of a record that cannot be read for instance, is begun anew.
 func (s *Session) keepRoster(context.Context) {
+	for {
+		s.followNodes()
+		if s.r.host.Sleep(s.ctx, s.r.o.PollEvery) != nil {
+			return
+		}
+	}
+}
+
+// followNodes returns when the watch has ended.
+func (s *Session) followNodes() {
 	nodes := make(map[NodeID]*Node)
-	pace := s.ttl / rosterPace
 	for u, err := range s.r.WatchNodes(s.ctx, ResumePoint{}) {
 		if err != nil {
-			return // the session has ended, or the store was closed
+			return
 		}
 		if u.Snapshot {
 			clear(nodes)
@@ -61,7 +71,7 @@ func (s *Session) keepRoster(context.Context) {
 			}
 		}
 		s.nodes.Store(&roster{version: u.Resume.head + 1, nodes: slices.SortedFunc(maps.Values(nodes), byID)})
-		if s.r.host.Sleep(s.ctx, pace) != nil {
+		if s.r.host.Sleep(s.ctx, s.ttl/rosterPace) != nil {
 			return
 		}
 	}

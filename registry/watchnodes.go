@@ -90,7 +90,7 @@ func (r *Registry) nodesSince(ctx context.Context, at ResumePoint) (u NodesUpdat
 		switch {
 		case at == (ResumePoint{}):
 			u.Snapshot = true
-		case at.epoch != u.Resume.epoch && at.epoch < u.Resume.epoch:
+		case at.epoch < u.Resume.epoch:
 			u.Snapshot, u.Compacted = true, true
 		case at.epoch > u.Resume.epoch || at.head > u.Resume.head || at.version > u.Resume.version:
 			return invalid("the point at which to resume, %v, lies in the future: the registry is at %v", at, u.Resume)

@@ -40,6 +40,9 @@ func (r *run) startAudit() {
 			}
 		}
 		l.giveBack(ctx)
+		if r.shape.watch {
+			l.demandTold(ctx)
+		}
 		if err := l.reg.Check(ctx); err != nil {
 			r.world.Fail("store-disagrees", err)
 			return

@@ -115,6 +115,17 @@ var catalogue = []Scenario{
 		},
 	},
 	{
+		Name:      "membership",
+		About:     "nodes join, get ready, leave, crash and are revoked, while everybody follows the changes",
+		Sometimes: []string{"told-joining", "told-ready", "told-left", "told-failed", "resumed", "agreed", "crashed", "rejoined", "audited"},
+		MinSeeds:  100,
+		shape: shape{
+			nodes: 4, workers: 1, actors: 2, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
+			think: 1500 * time.Millisecond, faults: 12, menu: membershipFaults, watch: true,
+			mix: mix{claim: 2, wait: 3, release: 2, leave: 3},
+		},
+	},
+	{
 		Name:      "mixed",
 		About:     "everything at once: five nodes, all operations, every kind of fault",
 		Sometimes: []string{"held", "moved", "takeover", "released", "left", "silent", "revoked", "degraded", "recovered", "lost", "rejoined", "doubt-applied", "doubt-dropped", "crashed", "audited"},

@@ -24,6 +24,7 @@ type node struct {
 	joins   uint64   // over all lives
 
 	granted []*registry.Claim // all handles of the current life
+	watcher watcher           // what it was told of the nodes
 }
 
 // life is a node's process from one start to its crash.
@@ -61,6 +62,9 @@ func (n *node) main(_ context.Context, h *sim.Host) {
 	if err := l.open(); err != nil {
 		n.r.world.Fail("harness", err)
 		return
+	}
+	if n.r.shape.watch {
+		h.Go("watcher", l.watch)
 	}
 	for i := 1; i < n.r.shape.workers; i++ {
 		h.Go(workerNames[i], func(ctx context.Context) { l.work(ctx, i) })

@@ -58,6 +58,7 @@ func (l *life) join(ctx context.Context) bool {
 	r := l.n.r
 	l.n.joins++
 	o := registry.JoinOptions{Wait: !r.shape.sharedID || r.world.Draw("wait", l.n.key, l.n.joins)%2 == 0}
+	o.NotReady = r.shape.watch && r.world.Draw("not-ready", l.n.key, l.n.joins)%3 == 0
 	o.Replace = r.shape.replace && r.world.Draw("replace", l.n.key, l.n.joins)%4 == 0
 	return l.joinWith(ctx, o)
 }
@@ -86,6 +87,9 @@ func (l *life) joinWith(ctx context.Context, o registry.JoinOptions) bool {
 		}
 		if rejoin {
 			r.happened(evRejoined)
+		}
+		if o.NotReady {
+			_ = s.Activate(ctx) // if it fails the node stays as it is
 		}
 		return true
 	case linearizability.OutcomeInUse:

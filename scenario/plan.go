@@ -150,6 +150,12 @@ func joinFaults(s *shape, st servers) []faults.Choice {
 	return append(cutOff(s, st), crash, aroundTTL(faults.Pause, s, 0.5, 2.5), aroundTTL(faults.StoreUnknown, s, 0.3, 2))
 }
 
+func membershipFaults(s *shape, st servers) []faults.Choice {
+	late := aroundTTL(faults.StoreLate, s, 0.5, 4)
+	late.Weight = 2
+	return append(joinFaults(s, st), slow(s, st), late, faults.Choice{Kind: faults.Reset, Peers: st.front})
+}
+
 func everything(s *shape, st servers) []faults.Choice {
 	all := append(expiryFaults(s, st),
 		faults.Choice{Kind: faults.Duplicate},

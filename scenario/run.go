@@ -35,6 +35,9 @@ type run struct {
 
 	members []member // every session that was joined
 
+	changes map[uint64]string // what watchers were told of each change, by its number
+	known   map[uint64]string // what they knew after so many
+
 	guards []guarded                 // that committed
 	tokens [][]registry.Token        // granted, by actor
 	ended  map[session]store.Version // sessions that were revoked or left
@@ -136,6 +139,7 @@ func (r *run) build() (err error) {
 	r.lastOwner = make([]owner, r.shape.actors)
 	r.tokens = make([][]registry.Token, r.shape.actors)
 	r.ended = make(map[session]store.Version)
+	r.changes, r.known = make(map[uint64]string), make(map[uint64]string)
 	r.world.Net().SetDefault(officeLink)
 	handlers := r.startStore()
 	r.startSink()

@@ -107,6 +107,7 @@ func TestSeedsThatOnceFailed(t *testing.T) {
 		{"expired-vs-renew", 232, "a claim after a release that had failed for sure got a new token without any release"},
 		{"clock-skew-beyond", 267, "an effect outlived the workload, and the audit met a live owner"},
 		{"mixed", 894, "a wait outlived the workload, and the audit compared a registry that was not at rest"},
+		{"membership", 724, "the simulated FoundationDB gave a read version below one that it had given while idle"},
 		{"join-same-id", 725, "the history did not say that a join may end the session of its own process's doubtful one"},
 		{"join-same-id", 361760204901419, "a join in doubt that had taken effect and was overtaken answered that the id is in use"},
 	} {

@@ -43,6 +43,9 @@ type shape struct {
 	// monitors watch over each session; none unless set: then a session's end is
 	// noticed by those who want its actors.
 	monitors int
+	// watch has every process follow the nodes, and a third of the joins not be ready
+	// at once.
+	watch bool
 	// exclusive: clocks keep their bound, so exclusion in time must hold.
 	exclusive bool
 	// rate bounds the rate error of each node's clock, in parts per billion; the

@@ -28,6 +28,12 @@ const (
 	evGuardRefused              // the guard refused a claim that no longer held
 	evCrashed                   // a node's process crashed
 	evOverlap                   // two claims of one actor were valid at once (clocks beyond their bound)
+	evToldJoining               // a watcher was told of a node that is not ready yet
+	evToldReady                 // … and that it is
+	evToldLeft                  // … of one that left
+	evToldFailed                // … of one that was revoked
+	evResumed                   // a process went on watching where its last life had stopped
+	evAgreed                    // two watchers had been told up to one point
 	evAudited                   // the audit claimed every actor
 	eventCount
 )
@@ -36,7 +42,8 @@ var eventNames = [eventCount]string{
 	"held", "moved", "takeover", "released", "left", "silent", "revoked",
 	"renewed-first", "degraded", "claim-refused", "recovered", "lost",
 	"rejoined", "in-use", "replaced", "doubt-applied", "doubt-dropped", "unknown", "given-back",
-	"late-doubt", "stale-refused", "guard-refused", "crashed", "overlap", "audited",
+	"late-doubt", "stale-refused", "guard-refused", "crashed", "overlap",
+	"told-joining", "told-ready", "told-left", "told-failed", "resumed", "agreed", "audited",
 }
 
 func (r *run) happened(e event) { r.events[e]++ }

@@ -242,6 +242,10 @@ func TestInvariantsReject(t *testing.T) {
 		}},
 		{"a window that is too short", func(c *Cluster) { c.resolver.window.oldest++ }},
 		{"a stale read version", func(c *Cluster) { c.witness.gaveReadVersion(c.witness.acked - 1) }},
+		{"a read version that goes back", func(c *Cluster) {
+			c.witness.gaveReadVersion(c.witness.given + 2)
+			c.witness.gaveReadVersion(c.witness.given - 1)
+		}},
 		{"a generation that begins too low", func(c *Cluster) { c.witness.beganGeneration(c.witness.given) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

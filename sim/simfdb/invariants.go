@@ -18,8 +18,12 @@ type witness struct {
 
 // gaveReadVersion notes a read version on its way to a client.
 func (w *witness) gaveReadVersion(v Version) {
-	if v < w.acked && w.err == nil {
+	switch {
+	case w.err != nil:
+	case v < w.acked:
 		w.err = fmt.Errorf("simfdb: read version %d given after %d was acknowledged", v, w.acked)
+	case v < w.given:
+		w.err = fmt.Errorf("simfdb: read version %d given after %d", v, w.given)
 	}
 	w.given = max(w.given, v)
 }
@@ -42,8 +46,8 @@ func (w *witness) acknowledged(e *logEntry) {
 // Invariants returns an error when the cluster has broken a promise or its
 // servers disagree:
 //
-//   - every read version is at or behind all commits acknowledged before, and
-//     before all that are in flight;
+//   - every read version is at or behind all commits acknowledged and all read
+//     versions given before, and before all commits that are in flight;
 //   - a recovery leaves no version of the generation before to be used again;
 //   - every acknowledged commit is in the log, also after crashes, until the
 //     storage server has it on disk;

@@ -22,7 +22,8 @@ const (
 // Invariants, while serving:
 //
 //	committed <= version of batches[0] < … < version of batches[n-1] <= assigned
-//	no version above committed has been given to a reader or acknowledged
+//	no version above committed has been acknowledged, none above max(committed, idle)
+//	given to a reader
 type proxy struct {
 	c    *Cluster
 	h    *sim.Host
@@ -32,6 +33,7 @@ type proxy struct {
 
 	committed   Version       // the last version known to be durable
 	committedAt time.Duration // true time at which it was assigned
+	idle        Version       // the highest given to a reader while nothing was in flight; below batches[0]
 	assigned    Version       // the highest version given to a batch or a reader
 	clock       Version       // versions count on from here …
 	clockAt     time.Duration // … since this true time

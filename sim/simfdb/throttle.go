@@ -41,11 +41,12 @@ func (p *proxy) refuseVersion(from *sim.Port, r *grvRequest, code int) {
 func (p *proxy) giveVersion(from *sim.Port, r *grvRequest) {
 	reply := &grvReply{
 		request: r, generation: p.recovery.generation, locked: p.databaseLocked,
-		base: p.committed, version: p.committed,
+		base: p.committed, version: max(p.committed, p.idle),
 	}
 	if len(p.batches) == 0 {
 		// Idle: the empty batches that were due since have been committed.
-		reply.version = max(p.committed, idleVersion(p.committed, p.committedAt, p.c.world.Now()))
+		reply.version = max(reply.version, idleVersion(p.committed, p.committedAt, p.c.world.Now()))
+		p.idle = reply.version
 		p.assigned = max(p.assigned, reply.version)
 	}
 	p.c.witness.gaveReadVersion(reply.version)
