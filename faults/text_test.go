@@ -201,7 +201,15 @@ func FuzzParse(f *testing.F) {
 	f.Add(`{"version":1,"seed":7,"faults":[{"at":"1.5s","for":"2s","kind":"crash","target":"node-1"}]}`)
 	f.Add(`{"version":1,"seed":7,"faults":[{"at":"1.5s","kind":"loss","target":"a","peer":"b","amount":1e-3}]}`)
 	f.Add("v1 seed=0 wall-jump(a)@0s*-0x1p-3")
+	f.Add("crash(node-1)@1.5s+2s")
 	f.Fuzz(func(t *testing.T, text string) {
+		if one, err := faults.ParseFault(text); err == nil {
+			if again, err := faults.ParseFault(one.String()); err != nil || again != one {
+				t.Fatalf("%v came back as %v, error %v", one, again, err)
+			}
+		} else if !errors.Is(err, faults.ErrInvalid) {
+			t.Fatalf("error %v", err)
+		}
 		p, err := faults.Parse(text)
 		if err != nil {
 			if !errors.Is(err, faults.ErrInvalid) {
@@ -220,6 +228,10 @@ func FuzzParse(f *testing.F) {
 			t.Fatal(err)
 		}
 		if q, err := faults.Parse(string(js)); err != nil || !q.Equal(p) {
+			t.Fatalf("%s came back as %v, error %v", js, q, err)
+		}
+		var q faults.Plan
+		if err := q.UnmarshalJSON(js); err != nil || !q.Equal(p) {
 			t.Fatalf("%s came back as %v, error %v", js, q, err)
 		}
 	})

@@ -8,6 +8,10 @@ import (
 	"github.com/kelpie-registry/kelpie/store"
 )
 
+// maxEpoch is the last epoch. It is the first byte of an incarnation, which
+// follows a node's id in a key, where 0xFF would be read as part of the id.
+const maxEpoch = 254
+
 // AdvanceEpoch is for an operator who has restored the store from a backup,
 // after which its commit versions may lie below those of tokens that are out
 // already. It ends every session and starts a new epoch, the high bits of every
@@ -15,7 +19,7 @@ import (
 // than all before. It returns the new epoch.
 //
 // Stop every node first: one that still runs believes in its claims until its
-// next renewal fails. The epoch ends at 255; then the error wraps [ErrInvalid].
+// next renewal fails. The epoch ends at 254; then the error wraps [ErrInvalid].
 // After [ErrUnknown] the epoch may have been advanced; doing it once more is
 // safe.
 func (r *Registry) AdvanceEpoch(ctx context.Context) (uint8, error) {
@@ -29,8 +33,8 @@ func (r *Registry) AdvanceEpoch(ctx context.Context) (uint8, error) {
 		if err != nil {
 			return err
 		}
-		if epoch == 255 {
-			return invalid("the epoch is 255, there is no higher one")
+		if epoch >= maxEpoch {
+			return invalid("the epoch is %d, there is no higher one", epoch)
 		}
 		next = epoch + 1
 		tx.Set(r.keys.epoch(), []byte{next})

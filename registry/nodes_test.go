@@ -256,6 +256,10 @@ func FuzzParseResumePoint(f *testing.F) {
 		if err == nil && p.String() != text || err != nil && !errors.Is(err, registry.ErrInvalid) {
 			t.Errorf("%q is %v, %v", text, p, err)
 		}
+		var q registry.ResumePoint
+		if again := q.UnmarshalText([]byte(text)); (again == nil) != (err == nil) || q != p {
+			t.Errorf("%q is %v, %v when unmarshaled", text, q, again)
+		}
 	})
 }
 

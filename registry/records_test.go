@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"math"
 	"reflect"
@@ -125,21 +126,46 @@ func FuzzDecodeRecords(f *testing.F) {
 	f.Add(encodeBeat(1))
 	f.Add(encodeInbox([]byte("payload")))
 	f.Add(append(append(make([]byte, 8), "n\x00"...), make([]byte, logHeader)...))
+	f.Add([]byte{7})
 	f.Fuzz(func(t *testing.T, v []byte) {
-		if s, err := decodeSession(v); err == nil && s != nil {
+		known := func(err error) {
+			if err != nil && !errors.Is(err, ErrCorrupt) {
+				t.Error(err)
+			}
+		}
+		s, err := decodeSession(v)
+		known(err)
+		if err == nil && s != nil {
 			if again, err := decodeSession(s.encode()); err != nil || !reflect.DeepEqual(again, s) {
 				t.Errorf("%+v comes back as %+v, %v", s, again, err)
 			}
 		}
+		a, err := decodeActor(v)
+		known(err)
+		if err == nil && a != nil {
+			if again := a.encode(); !bytes.Equal(again[1+store.StampBytes:], v[1+store.StampBytes:]) {
+				t.Errorf("%x is %+v, which is %x", v, a, again)
+			}
+		}
+		b, err := decodeBeat(v)
+		known(err)
+		if again := encodeBeat(b.incarnation); err == nil && len(v) >= beatBytes && !bytes.Equal(again[1+store.StampBytes:], v[1+store.StampBytes:beatBytes]) {
+			t.Errorf("%x is %+v, which is %x", v, b, again)
+		}
+		epoch, err := decodeEpoch(v)
+		known(err)
+		if err == nil && len(v) > 0 && !bytes.Equal(v, []byte{epoch}) {
+			t.Errorf("%x is epoch %d", v, epoch)
+		}
+		head, err := decodeHead(v)
+		known(err)
+		if err == nil && len(v) > 0 && !bytes.Equal(v, binary.LittleEndian.AppendUint64(nil, head)) {
+			t.Errorf("%x is the number of changes %d", v, head)
+		}
 		row, err := decodeLogRow([]byte("c"), store.KeyValue{Key: append([]byte("c"), v...), Value: v})
-		if err == nil && row.node.Validate() != nil || err != nil && !errors.Is(err, ErrCorrupt) {
-			t.Errorf("log row %+v, %v", row, err)
-		}
-		if _, err := decodeActor(v); err != nil && !errors.Is(err, ErrCorrupt) {
-			t.Error(err)
-		}
-		if _, err := decodeBeat(v); err != nil && !errors.Is(err, ErrCorrupt) {
-			t.Error(err)
+		known(err)
+		if err == nil && row.node.Validate() != nil {
+			t.Errorf("log row of %q", row.node)
 		}
 		if i, err := decodeInbox(v); err == nil && i != nil && !bytes.Equal(encodeInbox(i.payload)[inboxHeader:], v[inboxHeader:]) {
 			t.Errorf("%+v does not come back", i)

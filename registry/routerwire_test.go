@@ -10,13 +10,14 @@ func TestCallsAndOwnersSurviveTheWire(t *testing.T) {
 	for _, c := range []call{
 		{actor: "a", token: 1},
 		{actor: "a\x00b\x00", token: 1<<64 - 1, payload: []byte("\x00\xff")},
+		{actor: "a", token: 1, payload: []byte("\xffb\x00c")},
 	} {
 		got, err := decodeCall(c.encode())
 		if err != nil || got.actor != c.actor || got.token != c.token || !bytes.Equal(got.payload, c.payload) {
 			t.Errorf("%+v came back as %+v, %v", c, got, err)
 		}
 	}
-	for _, o := range []Owner{{}, {Node: "n\x00", Incarnation: 2, Token: 3, Address: "10.0.0.1:80"}, {Node: "n", Token: 1}} {
+	for _, o := range []Owner{{}, {Node: "n\x00", Incarnation: 2, Token: 3, Address: "10.0.0.1:80"}, {Node: "n", Token: 1}, {Node: "n", Address: "\xff"}} {
 		if got, err := decodeOwner(o.encode(nil)); err != nil || got != o {
 			t.Errorf("%+v came back as %+v, %v", o, got, err)
 		}
@@ -51,7 +52,12 @@ func TestMalformedCallsAndOwnersAreRefused(t *testing.T) {
 func FuzzRouterWire(f *testing.F) {
 	f.Add(call{actor: "a", token: 1, payload: []byte("x")}.encode())
 	f.Add(Owner{Node: "n", Incarnation: 2, Token: 3, Address: "x"}.encode(nil))
+	f.Add([]byte("\xffb\x00c"))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		sent := call{actor: "a", token: 1, payload: b}
+		if c, err := decodeCall(sent.encode()); err != nil || c.actor != sent.actor || !bytes.Equal(c.payload, b) {
+			t.Errorf("%+v came back as %+v, %v", sent, c, err)
+		}
 		if c, err := decodeCall(b); err == nil && !bytes.Equal(c.encode(), b) {
 			t.Errorf("call %x is %+v, which is %x", b, c, c.encode())
 		}

@@ -156,6 +156,14 @@ type faulty struct {
 	begin func(ctx context.Context)
 	// ranges, when not nil, is called at each range read.
 	ranges func()
+	// asked, when not nil, is called before each read and commit.
+	asked func()
+}
+
+func (f *faulty) ask() {
+	if f.asked != nil {
+		f.asked()
+	}
 }
 
 func (f *faulty) Begin(ctx context.Context) store.Txn {
@@ -192,30 +200,31 @@ func (t *faultyTxn) AddWriteConflict(begin, end []byte) {
 }
 
 func (t *faultyTxn) Get(key []byte) ([]byte, error) {
+	t.f.ask()
 	if t.f.down {
 		return nil, store.ErrUnavailable
 	}
 	return t.Txn.Get(key)
 }
 
-func (t *faultyTxn) GetRange(begin, end []byte, o store.RangeOptions) ([]store.KeyValue, bool, error) {
-	if t.f.down {
-		return nil, false, store.ErrUnavailable
-	}
-	if t.f.ranges != nil {
-		t.f.ranges()
-	}
-	return t.Txn.GetRange(begin, end, o)
-}
-
 func (t *faultyTxn) GetAll(keys ...[]byte) ([][]byte, error) {
+	t.f.ask()
 	if t.f.down {
 		return nil, store.ErrUnavailable
 	}
 	return t.Txn.GetAll(keys...)
 }
 
+func (t *faultyTxn) GetRange(begin, end []byte, o store.RangeOptions) ([]store.KeyValue, bool, error) {
+	t.f.ask()
+	if t.f.ranges != nil {
+		t.f.ranges()
+	}
+	return t.Txn.GetRange(begin, end, o)
+}
+
 func (t *faultyTxn) Commit() error {
+	t.f.ask()
 	if t.f.down {
 		return store.ErrUnavailable
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/kelpie-registry/kelpie/network"
 )
 
-// nameBytes are the bytes of host names and of a prefix's parts.
+// nameBytes are the bytes of host names, zones and a prefix's parts.
 const nameBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
 
 // maxHost is the length limit of a DNS name (RFC 1035, section 2.3.4).
@@ -31,9 +31,9 @@ func checkAddress(a network.Address) error {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || strconv.FormatUint(n, 10) != port {
 		return bad("the port is not a number from 1 to 65535")
 	}
-	if strings.ContainsRune(host, ':') {
-		if ip, err := netip.ParseAddr(host); err != nil || strings.ContainsAny(ip.Zone(), "/?#@%") {
-			return bad("the host is not an IP address")
+	if strings.HasPrefix(string(a), "[") {
+		if ip, err := netip.ParseAddr(host); err != nil || !ip.Is6() || strings.Trim(ip.Zone(), nameBytes) != "" {
+			return bad("the host in brackets is not an IPv6 address")
 		}
 		return nil
 	}
@@ -55,6 +55,12 @@ func clip(s string) string {
 		return s
 	}
 	return s[:most] + "…"
+}
+
+// callURL returns where a method is called. The zone of an IPv6 address, behind
+// '%', is escaped in a URL (RFC 6874).
+func callURL(to network.Address, prefix, method string) string {
+	return "http://" + strings.Replace(string(to), "%", "%25", 1) + methodPath(prefix, method)
 }
 
 // methodPath returns the escaped path of a method: no method reads as another

@@ -118,8 +118,7 @@ func (n *Net) send(ctx context.Context, to network.Address, method string, req [
 	})
 	// NewRequest knows how to rewind this body. The transport does so only for a
 	// kept connection that turned out closed before the first byte was written.
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost,
-		"http://"+string(to)+methodPath(n.o.Prefix, method), bytes.NewReader(req))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, callURL(to, n.o.Prefix, method), bytes.NewReader(req))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", network.ErrUnknownAddress, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -66,6 +67,64 @@ func FuzzServe(f *testing.F) {
 		}
 		if n.inFlight.Load() != 0 {
 			t.Errorf("%d requests in flight", n.inFlight.Load())
+		}
+	})
+}
+
+// FuzzReply feeds bytes to a caller as the answer to its call: it must come to a
+// reply within the limit or to an error of package network.
+func FuzzReply(f *testing.F) {
+	for _, result := range []string{resultOK, resultError, resultReplyTooLarge, resultRequestTooLarge, resultRefused, "?"} {
+		f.Add([]byte("HTTP/1.1 200 OK\r\n" + resultHeader + ": " + result + "\r\nContent-Length: 3\r\n\r\nabc"))
+	}
+	f.Add([]byte("HTTP/1.1 200 OK\r\n" + resultHeader + ": " + resultOK + "\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"))
+	f.Add([]byte("HTTP/1.1 200 OK\r\n" + resultHeader + ": " + resultOK + "\r\nContent-Length: 300\r\n\r\nabc"))
+	f.Add([]byte("HTTP/1.1 404 Not Found\r\n\r\n<html>"))
+	o, err := Options{MaxReply: 64, Logger: slog.New(slog.DiscardHandler)}.withDefaults()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(raw)), nil)
+		if err != nil {
+			return
+		}
+		defer resp.Body.Close()
+		reply, err := (&Net{o: o}).decode(resp, "m")
+		var remote *network.RemoteError
+		switch {
+		case err == nil:
+			if resp.Header.Get(resultHeader) != resultOK || len(reply) > o.MaxReply {
+				t.Errorf("a reply of %d bytes, result %q", len(reply), resp.Header.Get(resultHeader))
+			}
+		case errors.As(err, &remote):
+			if len(remote.Message) > MaxMessage {
+				t.Errorf("a message of %d bytes", len(remote.Message))
+			}
+		case !errors.Is(err, network.ErrNoReply) && !errors.Is(err, network.ErrTooLarge) && !errors.Is(err, network.ErrRefused):
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// FuzzAddress checks that what passes for an address is what is called.
+func FuzzAddress(f *testing.F) {
+	for _, s := range []string{"", "a:1", "[::1]:80", "[fe80::1%eth0]:80", "10.0.0.1:65536", "user@host:80", "a:1/x", "a:01", "é:1"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if err := checkAddress(network.Address(s)); err != nil {
+			if !errors.Is(err, network.ErrUnknownAddress) {
+				t.Errorf("error %v", err)
+			}
+			return
+		}
+		r, err := http.NewRequest(http.MethodPost, callURL(network.Address(s), "kelpie", "m"), nil)
+		if err != nil {
+			t.Fatalf("no request to %q: %v", s, err)
+		}
+		if r.URL.Host != s || r.URL.User != nil || r.URL.Path != "/kelpie/m" || r.URL.RawQuery != "" {
+			t.Errorf("a request to %q goes to %v", s, r.URL)
 		}
 	})
 }

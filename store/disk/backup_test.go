@@ -111,7 +111,7 @@ func TestRestoreRefuses(t *testing.T) {
 		text string
 		want error
 	}{
-		"nothing":            {"", disk.ErrForeign},
+		"nothing":            {"", disk.ErrCorrupt},
 		"something else":     {strings.Repeat("text ", 10_000), disk.ErrForeign},
 		"half of a backup":   {backup.String()[:backup.Len()/2], disk.ErrCorrupt},
 		"a damaged backup":   {string(damaged), disk.ErrCorrupt},

@@ -79,7 +79,7 @@ func inspectUnnamed(directory string) error {
 	}
 	for _, e := range entries {
 		switch e.Name() {
-		case lockName, formatName + newSuffix:
+		case lockName, formatName + newSuffix, "lost+found": // the last is in every new file system of some kinds
 		case dataName, markName:
 			return fmt.Errorf("%w: the file %s is missing", ErrCorrupt, formatName)
 		default:
@@ -116,10 +116,26 @@ func create(directory string, unready state, o Options, fill func(name string) (
 	if err := replace(filepath.Join(directory, markName), encodeMark(head.version), o); err != nil {
 		return err
 	}
-	if err := replace(filepath.Join(directory, formatName), encodeFormat(stateReady), o); err != nil {
+	return replace(filepath.Join(directory, formatName), encodeFormat(stateReady), o)
+}
+
+// makeDirectory makes a directory, and those above it, unless they are there.
+// Each is durable in the one above it before anything is made in it. That of one
+// that was there is made so as well: who made it may have been killed before.
+func makeDirectory(directory string, o Options) error {
+	above := filepath.Dir(directory)
+	if _, err := os.Stat(directory); errors.Is(err, fs.ErrNotExist) && above != directory {
+		if err := makeDirectory(above, o); err != nil {
+			return err
+		}
+		if err := os.Mkdir(directory, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("disk: %w", err)
+		}
+	}
+	if err := syncDirectory(above, o); err != nil && !errors.Is(err, fs.ErrPermission) {
 		return err
 	}
-	return syncDirectory(filepath.Dir(directory), o)
+	return nil // A directory that we may not read was hardly the one that we made this one in.
 }
 
 // createData makes the data file of an empty store.
@@ -181,7 +197,32 @@ func load(directory string, o Options) (*file, error) {
 	if f.db, err = openBolt(name, o); err != nil {
 		return nil, errors.Join(err, f.mark.Close())
 	}
+	if err := settle(name, o); err != nil { // bbolt has locked the file: nobody writes it
+		return nil, errors.Join(err, f.close(o))
+	}
 	return f, nil
+}
+
+// settle makes durable what has been read of a data file and its directory. A
+// process that was killed may have left a meta page or a name that the operating
+// system has and the disk has not, and a failed sync leaves a meta page that is
+// taken for written. Commits on top would be put into pages of the state before,
+// the only one that the disk knows, and be lost with it. So the meta pages are
+// written once more, as they are. The pages that they refer to were synced before
+// they were first written.
+func settle(name string, o Options) error {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("disk: %w", err)
+	}
+	metas := make([]byte, 2*pageBytes)
+	if _, err = f.ReadAt(metas, 0); err == nil {
+		_, err = f.WriteAt(metas, 0)
+	}
+	if err = errors.Join(err, syncFile(f, o), f.Close()); err != nil {
+		return fmt.Errorf("disk: writing %s: %w", name, err)
+	}
+	return syncDirectory(filepath.Dir(name), o)
 }
 
 // verifyFile verifies a data file that is not open.

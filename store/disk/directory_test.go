@@ -100,7 +100,10 @@ func TestOpenRefuses(t *testing.T) {
 		}, disk.ErrCorrupt, dataFile},
 		{"the mark is gone", func(d string) error { return remove(d, markFile) }, disk.ErrCorrupt, markFile},
 		{"the mark is empty", func(d string) error { return write(filepath.Join(d, markFile), "") }, disk.ErrCorrupt, markFile},
-		{"the data file is empty", func(d string) error { return write(filepath.Join(d, dataFile), "") }, disk.ErrForeign, ""},
+		{"the data file is empty", func(d string) error { return write(filepath.Join(d, dataFile), "") }, disk.ErrCorrupt, "empty"},
+		{"zeros in the data file", func(d string) error {
+			return errors.Join(truncate(d, 0), truncate(d, 6*4096))
+		}, disk.ErrCorrupt, "zeros"},
 		{"half of the data file", func(d string) error { return truncate(d, 3*4096) }, disk.ErrCorrupt, "cut off"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -177,6 +180,39 @@ func TestDirectoryIsAFile(t *testing.T) {
 	if _, err := disk.Open(filepath.Join(name, "below"), disk.Options{}); err == nil {
 		t.Error("a directory below a file was opened")
 	}
+}
+
+// TestRelativeDirectory opens one by a relative name, from which the process
+// moves away.
+func TestRelativeDirectory(t *testing.T) {
+	home := t.TempDir()
+	t.Chdir(home)
+	if _, err := disk.Open("", disk.Options{}); err == nil || len(contents(t, home)) > 0 {
+		t.Errorf("Open of no name = %v, and left %v", err, contents(t, home))
+	}
+	e := open(t, "a/b/")
+	put(t, e, "a", "1")
+	t.Chdir(t.TempDir())
+	if _, err := e.Stats(); err != nil {
+		t.Error(err)
+	}
+	if err := errors.Join(e.Compact(t.Context()), e.Check(t.Context())); err != nil {
+		t.Error(err)
+	}
+	closed(t, e)
+	wantRows(t, open(t, filepath.Join(home, "a", "b")), map[string]string{"a": "1"})
+}
+
+// TestFileSystemOfItsOwn: a new file system is not empty.
+func TestFileSystemOfItsOwn(t *testing.T) {
+	directory := t.TempDir()
+	if err := os.Mkdir(filepath.Join(directory, "lost+found"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	e := open(t, directory)
+	put(t, e, "a", "1")
+	closed(t, e)
+	wantRows(t, open(t, directory), map[string]string{"a": "1"})
 }
 
 // TestCreationCutOff leaves what a crash leaves at each step of a creation.

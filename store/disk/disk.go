@@ -46,6 +46,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"github.com/gofrs/flock"
@@ -162,7 +163,7 @@ func Open(directory string, o Options) (*Engine, error) {
 }
 
 func open(directory string, o Options) (*Engine, error) {
-	l, found, err := enter(directory)
+	directory, l, found, err := enter(directory, o)
 	if err != nil {
 		return nil, err
 	}
@@ -202,24 +203,35 @@ func open(directory string, o Options) (*Engine, error) {
 	return e, nil
 }
 
-// enter makes a directory unless it is there, and locks it.
-func enter(directory string) (*flock.Flock, state, error) {
-	// Before the lock is there: nothing is changed in a directory of others.
-	if _, err := inspect(directory); err != nil {
-		return nil, 0, err
+// enter makes a directory unless it is there, and locks it. It returns its
+// absolute name, which stays the same wherever the process goes.
+func enter(directory string, o Options) (string, *flock.Flock, state, error) {
+	if directory == "" {
+		return "", nil, 0, errors.New("disk: the name of the directory is empty")
 	}
-	if err := os.MkdirAll(directory, 0o700); err != nil {
-		return nil, 0, fmt.Errorf("disk: %w", err)
+	directory, err := filepath.Abs(directory)
+	if err != nil {
+		return "", nil, 0, fmt.Errorf("disk: %w", err)
+	}
+	// Before the lock is there: nothing is changed in a directory of others.
+	found, err := inspect(directory)
+	if err != nil {
+		return "", nil, 0, err
+	}
+	if found != stateReady {
+		if err := makeDirectory(directory, o); err != nil {
+			return "", nil, 0, err
+		}
 	}
 	l, err := lock(directory)
 	if err != nil {
-		return nil, 0, err
+		return "", nil, 0, err
 	}
-	found, err := inspect(directory) // again: another process may have made it meanwhile
+	found, err = inspect(directory) // again: another process may have made it meanwhile
 	if err != nil {
-		return nil, 0, errors.Join(err, l.Unlock())
+		return "", nil, 0, errors.Join(err, l.Unlock())
 	}
-	return l, found, nil
+	return directory, l, found, nil
 }
 
 // Begin implements [store.Engine].

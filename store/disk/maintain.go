@@ -259,7 +259,7 @@ func Restore(directory string, r io.Reader) error {
 }
 
 func restore(directory string, r io.Reader) (err error) {
-	l, found, err := enter(directory)
+	directory, l, found, err := enter(directory, Options{})
 	if err != nil {
 		return err
 	}

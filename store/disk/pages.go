@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/fnv"
@@ -43,13 +44,14 @@ type meta struct {
 // readMeta returns the meta page that counts.
 func readMeta(r io.ReaderAt) (meta, error) {
 	var found []meta
-	magic := false
+	magic, blank := false, true
 	for id := range uint64(2) {
 		b := make([]byte, pageHeader+metaBytes)
 		if _, err := r.ReadAt(b, int64(id)*pageBytes); err != nil && err != io.EOF {
 			return meta{}, err
 		}
 		magic = magic || native.Uint32(b[pageHeader:]) == boltMagic
+		blank = blank && len(bytes.Trim(b, "\x00")) == 0
 		if m, ok := decodeMeta(b); ok {
 			found = append(found, m)
 		}
@@ -63,6 +65,8 @@ func readMeta(r io.ReaderAt) (meta, error) {
 		return found[0], nil
 	case magic:
 		return meta{}, fmt.Errorf("%w: neither of the data file's two meta pages is valid", ErrCorrupt)
+	case blank: // a file system that lost what it was given leaves this
+		return meta{}, fmt.Errorf("%w: the data file is empty, or has zeros where its meta pages belong", ErrCorrupt)
 	default:
 		return meta{}, fmt.Errorf("%w: its data file is of another program", ErrForeign)
 	}

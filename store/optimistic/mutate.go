@@ -12,7 +12,7 @@ func (t *Txn) Set(key, value []byte) {
 	if !t.mutate() {
 		return
 	}
-	defer t.busy.Unlock()
+	defer t.leave()
 	if t.fits(key, value) {
 		t.writes.set(t.arena.copy(key, 0), clone(value))
 	}
@@ -23,7 +23,7 @@ func (t *Txn) Clear(key []byte) {
 	if !t.mutate() {
 		return
 	}
-	defer t.busy.Unlock()
+	defer t.leave()
 	if len(key) <= store.MaxKeyBytes {
 		t.writes.remove(t.arena.copy(key, 0))
 	}
@@ -34,7 +34,7 @@ func (t *Txn) ClearRange(begin, end []byte) {
 	if !t.mutate() {
 		return
 	}
-	defer t.busy.Unlock()
+	defer t.leave()
 	if t.upright("ClearRange", begin, end) {
 		t.writes.removeRange(t.arena.span(shortened(begin), shortened(end)))
 	}
@@ -45,7 +45,7 @@ func (t *Txn) Add(key []byte, delta int64) {
 	if !t.mutate() {
 		return
 	}
-	defer t.busy.Unlock()
+	defer t.leave()
 	if t.fits(key, nil) {
 		t.writes.add(t.arena.copy(key, 0), uint64(delta))
 	}
@@ -56,7 +56,7 @@ func (t *Txn) SetStamped(key, value []byte, offset int) {
 	if !t.mutate() {
 		return
 	}
-	defer t.busy.Unlock()
+	defer t.leave()
 	if !t.fits(key, value) {
 		return
 	}
@@ -74,7 +74,7 @@ func (t *Txn) AddReadConflict(begin, end []byte) {
 	if !t.mutate() {
 		return
 	}
-	defer t.busy.Unlock()
+	defer t.leave()
 	if t.upright("AddReadConflict", begin, end) {
 		t.noteRead(t.arena.span(begin, end))
 	}
@@ -85,7 +85,7 @@ func (t *Txn) AddWriteConflict(begin, end []byte) {
 	if !t.mutate() {
 		return
 	}
-	defer t.busy.Unlock()
+	defer t.leave()
 	if t.upright("AddWriteConflict", begin, end) && !bytes.Equal(begin, end) {
 		t.conflicts.add(t.arena.span(begin, end))
 	}

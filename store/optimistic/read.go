@@ -33,7 +33,7 @@ func (t *Txn) getOne(key []byte, conflict bool) ([]byte, error) {
 	if err := t.enter(); err != nil {
 		return nil, err
 	}
-	defer t.busy.Unlock()
+	defer t.leave()
 	return t.get(key, conflict)
 }
 
@@ -41,7 +41,7 @@ func (t *Txn) getAll(keys [][]byte, conflict bool) ([][]byte, error) {
 	if err := t.enter(); err != nil {
 		return nil, err
 	}
-	defer t.busy.Unlock()
+	defer t.leave()
 	values := make([][]byte, len(keys))
 	for i, key := range keys {
 		var err error
@@ -90,7 +90,7 @@ func (t *Txn) getRange(begin, end []byte, o store.RangeOptions, conflict bool) (
 	if err := t.enter(); err != nil {
 		return nil, false, err
 	}
-	defer t.busy.Unlock()
+	defer t.leave()
 	if o.Limit < 0 {
 		return nil, false, fmt.Errorf("optimistic: GetRange: %w: RangeOptions.Limit is %d, must be 0 or more", store.ErrInvalid, o.Limit)
 	}

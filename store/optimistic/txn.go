@@ -25,8 +25,9 @@ type Txn struct {
 	engine *Engine
 	ctx    context.Context
 
-	busy    sync.Mutex  // tried, never waited for, but by Committed
-	misused atomic.Bool // two tasks met
+	busy    sync.Mutex            // tried, never waited for, but by Committed
+	misused atomic.Bool           // two tasks met
+	givenUp atomic.Pointer[error] // why, by a task that met another one
 
 	// Guarded by busy.
 	*buffers                  // nil once the transaction is over
@@ -64,8 +65,8 @@ func (b *buffers) release() {
 	pool.Put(b)
 }
 
-// enter begins a call. Unless it returns an error, the caller unlocks busy at
-// the end of the call.
+// enter begins a call. Unless it returns an error, the caller leaves at the end
+// of the call.
 func (t *Txn) enter() error {
 	if !t.busy.TryLock() {
 		t.misused.Store(true)
@@ -98,7 +99,7 @@ func (t *Txn) usable() error {
 }
 
 // mutate begins a mutation and reports whether it may go on; then the caller
-// unlocks busy at its end. A mutation has no error of its own to return: the
+// leaves at its end. A mutation has no error of its own to return: the
 // commit runs into the same one.
 func (t *Txn) mutate() bool {
 	if !t.busy.TryLock() {
@@ -117,7 +118,7 @@ func (t *Txn) ReadVersion() (store.Version, error) {
 	if err := t.enter(); err != nil {
 		return 0, err
 	}
-	defer t.busy.Unlock()
+	defer t.leave()
 	if t.readVersion == 0 {
 		t.readVersion = t.engine.core.current()
 	}
@@ -133,7 +134,7 @@ func (t *Txn) Watch(key []byte) (store.Watch, error) {
 	if err := t.enter(); err != nil {
 		return nil, err
 	}
-	defer t.busy.Unlock()
+	defer t.leave()
 	seen, err := t.get(key, false)
 	if err != nil {
 		return nil, err
@@ -157,7 +158,7 @@ func (t *Txn) commit() error {
 	if err := t.enter(); err != nil {
 		return err
 	}
-	defer t.busy.Unlock()
+	defer t.leave()
 	size := t.writes.size + t.reads.size + t.conflicts.size
 	if size > store.MaxTxnBytes {
 		return fmt.Errorf("optimistic: %w: the transaction has %d bytes, limit %d", store.ErrTooLarge, size, store.MaxTxnBytes)
@@ -193,7 +194,7 @@ func (t *Txn) commit() error {
 // Committed implements [store.Txn].
 func (t *Txn) Committed() store.Version {
 	t.busy.Lock()
-	defer t.busy.Unlock()
+	defer t.leave()
 	return t.committed
 }
 
@@ -201,12 +202,16 @@ func (t *Txn) Committed() store.Version {
 func (t *Txn) Cancel() { t.end(errCancelled) }
 
 // end gives the transaction up, and its watches for the reason err. It does
-// nothing when the transaction is over, and leaves one that another task is
-// using to that task.
+// nothing when the transaction is over. One that another task is using ends when
+// that task leaves it.
 func (t *Txn) end(err error) {
 	if !t.busy.TryLock() {
 		t.misused.Store(true)
-		return
+		why := err
+		t.givenUp.Store(&why)
+		if !t.busy.TryLock() { // it may have left before it could see that
+			return
+		}
 	}
 	defer t.busy.Unlock()
 	if t.buffers == nil {
@@ -217,6 +222,14 @@ func (t *Txn) end(err error) {
 	}
 	t.watches = nil
 	t.drop()
+}
+
+// leave ends a call.
+func (t *Txn) leave() {
+	t.busy.Unlock()
+	if err := t.givenUp.Load(); err != nil {
+		t.end(*err)
+	}
 }
 
 func (t *Txn) drop() {
