@@ -34,6 +34,7 @@ const (
 	RuleTokenUnknown      Rule = "token-unknown"
 	RuleOwnerNotEnded     Rule = "owner-not-ended"
 	RuleOwnerSeenLater    Rule = "owner-seen-later"
+	RuleTransferNotNext   Rule = "transfer-not-next"
 	RuleCircular          Rule = "circular-order"
 	RuleNoOrder           Rule = "no-legal-order" // porcupine's word, and no more is known
 

@@ -256,6 +256,7 @@ func (d *decoder) returned(ev *event) error {
 		Token:            ev.op.Token,
 		OwnerNode:        ev.op.OwnerNode,
 		OwnerIncarnation: ev.op.OwnerIncarnation,
+		NewToken:         ev.op.NewToken,
 		Version:          ev.op.Version,
 	})
 	if op.Return < op.Call {
@@ -305,6 +306,7 @@ var members = [...]memberSpec{
 	{"replace", memberField * member(fieldReplace), valueBool},
 	{"owner", memberField * member(fieldOwner), valueString},
 	{"owner_inc", memberField * member(fieldOwnerIncarnation), valueNumber},
+	{"new_token", memberField * member(fieldNewToken), valueNumber},
 	{"version", memberField * member(fieldVersion), valueNumber},
 }
 
@@ -408,6 +410,8 @@ func (ev *event) setNumber(name string, m member, n uint64) error {
 		ev.op.Token = n
 	case memberField * member(fieldOwnerIncarnation):
 		ev.op.OwnerIncarnation = n
+	case memberField * member(fieldNewToken):
+		ev.op.NewToken = n
 	default:
 		ev.op.Version = n
 	}

@@ -76,7 +76,7 @@ func TestTheDocumentHasTheTableOfKindsAndOutcomes(t *testing.T) {
 func TestTheDocumentNamesEveryRule(t *testing.T) {
 	text := historyDocument(t)
 	rules := append(RealTimeRules(), RuleIncarnationReused, RuleTokenReused, RuleEndedTwice, RuleHeldByItself,
-		RuleSessionUnknown, RuleSessionOver, RuleTokenUnknown, RuleOwnerNotEnded, RuleOwnerSeenLater, RuleCircular,
+		RuleSessionUnknown, RuleSessionOver, RuleTokenUnknown, RuleOwnerNotEnded, RuleOwnerSeenLater, RuleCircular, RuleTransferNotNext,
 		RuleNoOrder, RuleDisagree, RuleMalformed,
 		RuleTwoValidHandles, RuleStaleWriteAccepted, RuleLostNodeActs, RuleEndedSessionValid)
 	for _, rule := range rules {

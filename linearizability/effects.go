@@ -189,6 +189,9 @@ func (w *witness) claim(r int32) bool {
 		return at.claim == finished || w.circular(info.session)
 	}
 	at.claim = busy
+	if info.given != none {
+		return w.transfer(r)
+	}
 	if prev := w.x.recordAt(info.actor, info.rank-1); prev != none {
 		if !w.claim(prev) {
 			return false
@@ -219,9 +222,46 @@ func (w *witness) claim(r int32) bool {
 	return true
 }
 
+// transfer makes a claim by the transfer that ended the one before it.
+func (w *witness) transfer(r int32) bool {
+	at, info := &w.records[r], &w.x.records[r]
+	from := w.x.ops[info.given].record
+	if w.x.recordAt(info.actor, info.rank-1) != from {
+		return w.refuse(RuleTransferNotNext, info.actor,
+			fmt.Sprintf("token %d came by a transfer of token %d and is not the next one after it", info.token, w.x.records[from].token),
+			w.x.records[from].witness, info.given)
+	}
+	if !w.claim(from) {
+		return false
+	}
+	if w.records[from].sights > 0 {
+		return w.seenLater(none, from)
+	}
+	if !w.start(info.session) {
+		return false
+	}
+	if !w.isCalled(info.given) {
+		return w.refuse(RuleTokenUnknown, info.actor,
+			fmt.Sprintf("token %d of %s had to be there, and its transfer was called later", info.token, w.sessionName(info.session)),
+			w.cause, info.given)
+	}
+	at.claim, w.records[from].released = finished, true
+	a := &w.actors[info.actor]
+	a.current = r
+	w.put(info.given)
+	w.wake(&a.waiting)
+	return true
+}
+
 // maker returns an operation that has been called and can have made a claim: an
-// ok claim, else an open one that is not in the order, else none.
+// transfer or ok claim, else an open one that is not in the order, else none.
 func (w *witness) maker(info *recordInfo) int32 {
+	if info.given != none {
+		if w.isCalled(info.given) {
+			return info.given
+		}
+		return none
+	}
 	if w.isCalled(info.claim) {
 		return info.claim
 	}
@@ -265,7 +305,7 @@ func (w *witness) over(r int32) bool {
 	return true
 }
 
-// release puts the release of a claim into the order.
+// release puts the release or transfer of a claim into the order.
 func (w *witness) release(r int32) bool {
 	at, info := &w.records[r], &w.x.records[r]
 	if at.released {
@@ -274,12 +314,15 @@ func (w *witness) release(r int32) bool {
 	if !w.claim(r) {
 		return false
 	}
+	p := &w.x.ops[info.release]
 	switch {
 	case at.sights > 0:
 		return w.seenLater(none, r)
 	case !w.isCalled(info.release):
 		return w.refuse(RuleOwnerSeenLater, info.actor,
-			fmt.Sprintf("token %d had to be over, and a later release found it in force", info.token), w.cause, info.release)
+			fmt.Sprintf("token %d had to be over, and a later %v found it in force", info.token, w.x.h.Ops[p.op].Kind), w.cause, info.release)
+	case p.code == opTransfer:
+		return w.claim(p.made)
 	}
 	at.released = true
 	w.put(info.release)

@@ -154,6 +154,8 @@ func (o *Op) appendFields(b []byte, fields field) []byte {
 			b = appendString(b, o.OwnerNode)
 		case fieldOwnerIncarnation:
 			b = strconv.AppendUint(b, o.OwnerIncarnation, 10)
+		case fieldNewToken:
+			b = strconv.AppendUint(b, o.NewToken, 10)
 		case fieldVersion:
 			b = strconv.AppendUint(b, o.Version, 10)
 		default: // a set of fields

@@ -64,7 +64,10 @@ func generate(d draw, s shape) *History {
 
 // pending hides the result of an operation.
 func pending(op Op, returned bool) Op {
-	op.Outcome, op.Version, op.OwnerNode, op.OwnerIncarnation = OutcomeUnknown, 0, "", 0
+	op.Outcome, op.Version, op.NewToken = OutcomeUnknown, 0, 0
+	if op.Kind != KindTransfer {
+		op.OwnerNode, op.OwnerIncarnation = "", 0
+	}
 	if op.Kind == KindJoin {
 		op.Incarnation = 0
 	}
@@ -81,7 +84,7 @@ func (g *generator) chance(percent int) bool { return g.draw(100) < percent }
 
 // effect reports whether the operation's result may be hidden.
 func (g *generator) effect(op *Op) bool {
-	return op.Kind == KindJoin || op.Kind == KindClaim || op.Kind == KindRelease || op.Kind == KindLeave ||
+	return op.Kind == KindJoin || op.Kind == KindClaim || op.Kind == KindRelease || op.Kind == KindTransfer || op.Kind == KindLeave ||
 		op.Kind == KindRevoke || op.Kind == KindGuard
 }
 
@@ -174,7 +177,7 @@ func (g *generator) end(s oracleID) Op {
 	return op
 }
 
-// present makes a release or a guard.
+// present makes a release, a transfer or a guard.
 func (g *generator) present(c generatedClaim, kind int) Op {
 	op := Op{Kind: KindRelease, Node: c.node, Incarnation: c.inc, Actor: c.actor, Token: c.token, Outcome: OutcomeOK}
 	r, owned := g.owner(c.actor)
@@ -186,8 +189,23 @@ func (g *generator) present(c generatedClaim, kind int) Op {
 		}
 		return op
 	}
+	to := g.sessions[len(g.sessions)-1-g.draw(min(len(g.sessions), 4))]
+	if kind < 16 && to != (oracleID{c.node, c.inc}) {
+		op.Kind, op.OwnerNode, op.OwnerIncarnation = KindTransfer, to.node, to.inc
+	}
 	if !owned {
 		op.Outcome = OutcomeNotOwner
+		return op
+	}
+	if op.Kind == KindTransfer {
+		if g.live[to.node] != to.inc {
+			op.Outcome = OutcomeFailed
+			return op
+		}
+		op.NewToken = g.version()
+		op.Version = op.NewToken
+		g.record[c.actor] = oracleRecord{to.node, to.inc, op.NewToken}
+		g.claims = append(g.claims, generatedClaim{c.actor, g.record[c.actor]})
 		return op
 	}
 	delete(g.record, c.actor)
@@ -203,7 +221,7 @@ func mutate(d draw, h *History) *History {
 		i := d(len(out.Ops))
 		op := out.Ops[i]
 		other := out.Ops[d(len(out.Ops))]
-		switch d(9) {
+		switch d(10) {
 		case 0:
 			op.Call, op.Return = other.Call, max(op.Return, other.Call)
 		case 1:
@@ -234,6 +252,10 @@ func mutate(d draw, h *History) *History {
 		case 7:
 			op.Outcome = flipped(op)
 		case 8:
+			if op.NewToken != 0 {
+				op.NewToken = uint64(max(1, int(op.NewToken)+d(5)-2))
+			}
+		case 9:
 			if len(out.Ops) > 1 {
 				out.Ops = slices.Delete(out.Ops, i, i+1)
 				return out
@@ -255,6 +277,10 @@ func flipped(op Op) Outcome {
 		return OutcomeNotOwner
 	case op.Kind == KindRelease && op.Outcome == OutcomeNotOwner:
 		return OutcomeOK
+	case op.Kind == KindTransfer && op.Outcome == OutcomeUnknown:
+		return OutcomeNotOwner
+	case op.Kind == KindTransfer && op.Outcome == OutcomeNotOwner:
+		return OutcomeUnknown
 	case op.Kind == KindGuard && op.Outcome == OutcomeOK:
 		return OutcomeRejected
 	case op.Kind == KindGuard && op.Outcome == OutcomeRejected:

@@ -121,5 +121,8 @@ func (o *Op) complete(now time.Duration, res Result) {
 	if res.Token != 0 {
 		o.Token = res.Token
 	}
-	o.OwnerNode, o.OwnerIncarnation, o.Version = res.OwnerNode, res.OwnerIncarnation, res.Version
+	if o.Kind != KindTransfer { // its call says who
+		o.OwnerNode, o.OwnerIncarnation = res.OwnerNode, res.OwnerIncarnation
+	}
+	o.NewToken, o.Version = res.NewToken, res.Version
 }

@@ -23,7 +23,7 @@ import (
 type index struct {
 	h *History
 
-	ops      []xop   // in the order of h.Ops
+	ops      []xop   // in the order of h.Ops, and then what split adds
 	byCall   []int32 // all, by call time
 	byReturn []int32 // those with a definite result, by return time
 
@@ -58,6 +58,7 @@ type xop struct {
 	actor   int32
 	session int32 // that acts, or that is seen or ended
 	record  int32
+	made    int32 // transfer: the record that it made
 	next    int32 // next of the open joins of a node, or of the open claims of an actor
 	call    time.Duration
 	from    time.Duration // before this it cannot have taken effect; at least call
@@ -122,9 +123,11 @@ type recordInfo struct {
 	twin     bool  // the record ranked before it has the same token
 	witness  int32 // an operation that saw it
 	claim    int32 // the ok claim that was called first
-	release  int32 // the ok release
-	released int32 // another ok release
-	relOpen  int32 // the open release that was called first
+	given    int32 // the ok transfer that made it
+	regiven  int32 // another ok transfer that did
+	release  int32 // the ok release or transfer that ended it
+	released int32 // another one
+	relOpen  int32 // the open release or transfer that was called first
 	next     int32 // next claim of the session
 	sights   int32 // how many definite results need it in force, releases aside
 	lastSeen time.Duration
@@ -146,6 +149,7 @@ func (x *index) build(h *History) {
 	for i := range h.Ops {
 		x.ops = append(x.ops, x.convert(int32(i), &h.Ops[i]))
 	}
+	x.split()
 	x.order()
 	for _, i := range x.byCall {
 		x.note(i)
@@ -214,6 +218,21 @@ func (x *index) note(i int32) {
 		}
 		r.sights++
 		s.sights++
+	case opTransfer:
+		r := &x.records[p.record]
+		r.lastSeen = max(r.lastSeen, p.call)
+		if r.witness == none {
+			r.witness = i
+		}
+		x.see(r.session, p.call)
+		first(&r.release, &r.released, i)
+		made := &x.records[p.made]
+		made.lastSeen = max(made.lastSeen, p.call)
+		if made.witness == none {
+			made.witness = i
+		}
+		x.see(made.session, p.call)
+		first(&made.given, &made.regiven, i)
 	case opReleaseOpen:
 		if r := &x.records[p.record]; r.relOpen == none {
 			r.relOpen = i

@@ -15,6 +15,7 @@ const (
 	opUnowned                   // lookup that found nobody
 	opRelease                   // ok
 	opReleaseOpen               // may have released a claim
+	opTransfer                  // ok: ends a claim and makes the next one of its actor
 	opLeave                     // ok: ends a session, or finds it ended
 	opLeaveLost                 // finds the session ended
 	opRevoke                    // ok: ends a live session
@@ -48,6 +49,11 @@ var meanings = [kindCount][outcomeCount]opcode{
 		OutcomePending: opReleaseOpen, OutcomeUnknown: opReleaseOpen,
 		OutcomeOK: opRelease, OutcomeNotOwner: opSeesNot,
 	},
+	// One whose result is not known is two open operations: see split.
+	KindTransfer: {
+		OutcomePending: opReleaseOpen, OutcomeUnknown: opReleaseOpen,
+		OutcomeOK: opTransfer, OutcomeNotOwner: opSeesNot,
+	},
 	KindLookup: {OutcomeOK: opSees, OutcomeUnowned: opUnowned},
 	KindLeave: {
 		OutcomePending: opEndOpen, OutcomeUnknown: opEndOpen,
@@ -64,7 +70,7 @@ var meanings = [kindCount][outcomeCount]opcode{
 func (x *index) convert(i int32, o *Op) xop {
 	p := xop{
 		op: i, code: meanings[o.Kind][o.Outcome], replace: o.Replace,
-		node: none, actor: none, session: none, record: none, next: none,
+		node: none, actor: none, session: none, record: none, made: none, next: none,
 		call: o.Call, from: o.Call, ret: o.Return,
 	}
 	if o.Outcome == OutcomeUnknown {
@@ -82,6 +88,11 @@ func (x *index) convert(i int32, o *Op) xop {
 	switch {
 	case p.code == opInUse:
 		p.session = x.internSession(p.node, o.OwnerIncarnation)
+	case o.Kind == KindTransfer:
+		p.record = x.internRecord(p.actor, o.Token, p.session)
+		if p.code == opTransfer {
+			p.made = x.internRecord(p.actor, o.NewToken, x.internTarget(o))
+		}
 	case o.OwnerNode != "":
 		owner := x.internSession(x.internNode(o.OwnerNode), o.OwnerIncarnation)
 		p.record = x.internRecord(p.actor, o.Token, owner)
@@ -92,6 +103,29 @@ func (x *index) convert(i int32, o *Op) xop {
 		p.record = x.internRecord(p.actor, o.Token, p.session)
 	}
 	return p
+}
+
+// split adds, for each transfer of which it is not known whether it took effect,
+// an open claim of its target to the open release that convert made of it. Taken
+// apart they may do more than the transfer could: what such a transfer may have
+// done is not known to the instant, and so a history with it is believed a little
+// more than it might be, and never less.
+func (x *index) split() {
+	for i := range x.h.Ops {
+		o, p := &x.h.Ops[i], &x.ops[i]
+		if o.Kind != KindTransfer || p.code != opReleaseOpen {
+			continue
+		}
+		half := *p
+		half.code, half.session, half.record = opClaimOpen, x.internTarget(o), none
+		half.node = x.sessions[half.session].node
+		x.ops = append(x.ops, half)
+	}
+}
+
+// internTarget is the session that a transfer gives its claim to.
+func (x *index) internTarget(o *Op) int32 {
+	return x.internSession(x.internNode(o.OwnerNode), o.OwnerIncarnation)
 }
 
 func (x *index) internNode(name string) int32 {
@@ -137,7 +171,7 @@ func (x *index) internRecord(actor int32, token uint64, session int32) int32 {
 	x.recordOf[k] = i
 	x.records = append(x.records, recordInfo{
 		actor: actor, session: session, token: token, witness: none,
-		claim: none, release: none, released: none, relOpen: none, next: none,
+		claim: none, given: none, regiven: none, release: none, released: none, relOpen: none, next: none,
 	})
 	return i
 }

@@ -177,6 +177,8 @@ func (s *search) step(st *state, p *xop) (bool, *state) {
 		}
 		slot, v := s.claim(st, s.x.records[p.record].actor)
 		return true, s.with(st, slot, v&^held)
+	case opTransfer:
+		return s.transfer(st, p)
 	case opLeave, opLeaveLost:
 		return s.leave(st, p)
 	case opRevoke, opEndOpen:
@@ -198,10 +200,20 @@ func (s *search) step(st *state, p *xop) (bool, *state) {
 func (s *search) newClaim(st *state, record int32) (bool, *state) {
 	r := &s.x.records[record]
 	slot, v := s.claim(st, r.actor)
-	if v>>1+1 != r.rank || r.twin || !s.live(st, r.session) || !s.free(st, r.actor) {
+	if v>>1+1 != r.rank || r.twin || r.given != none || !s.live(st, r.session) || !s.free(st, r.actor) {
 		return false, st
 	}
 	return true, s.with(st, slot, r.rank<<1|held)
+}
+
+// transfer ends a claim and makes the next one.
+func (s *search) transfer(st *state, p *xop) (bool, *state) {
+	made := &s.x.records[p.made]
+	slot, v := s.claim(st, p.actor)
+	if v>>1+1 != made.rank || made.twin || !s.inForce(st, p.record) || !s.live(st, made.session) {
+		return false, st
+	}
+	return true, s.with(st, slot, made.rank<<1|held)
 }
 
 func (s *search) join(st *state, p *xop) (bool, *state) {

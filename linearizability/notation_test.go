@@ -18,6 +18,7 @@ import (
 //	join NODE [replace]         = ok INC | in-use INC | failed | unknown
 //	claim SESSION ACTOR         = ok TOKEN | held SESSION TOKEN | lost | failed | unknown
 //	release SESSION ACTOR TOKEN = ok | not-owner | lost | failed | unknown
+//	transfer SESSION ACTOR TOKEN SESSION = ok TOKEN | not-owner | lost | failed | unknown
 //	lookup ACTOR                = ok SESSION TOKEN | unowned | failed
 //	leave SESSION               = ok | lost | failed | unknown
 //	revoke SESSION              = ok | failed | unknown
@@ -61,7 +62,7 @@ func parseOp(line string) (Op, error) {
 	if op.Kind, err = ParseKind(words[2]); err != nil {
 		return op, err
 	}
-	words = append(words, "", "", "")
+	words = append(words, "", "", "", "")
 	switch op.Kind {
 	case KindJoin:
 		op.Node, op.Replace = words[3], words[4] == "replace"
@@ -70,6 +71,7 @@ func parseOp(line string) (Op, error) {
 	default:
 		op.Node, op.Incarnation = session(words[3])
 		op.Actor, op.Token = words[4], number(words[5])
+		op.OwnerNode, op.OwnerIncarnation = session(words[6])
 	}
 	if words[1] == "-" {
 		return op, nil
@@ -94,6 +96,8 @@ func parseOp(line string) (Op, error) {
 		op.OwnerIncarnation = number(result[1])
 	case op.Kind == KindClaim && op.Outcome == OutcomeOK:
 		op.Token = number(result[1])
+	case op.Kind == KindTransfer:
+		op.NewToken = number(result[1])
 	case op.Outcome == OutcomeHeld, op.Kind == KindLookup && op.Outcome == OutcomeOK:
 		op.OwnerNode, op.OwnerIncarnation = session(result[1])
 		op.Token = number(result[2])
@@ -137,6 +141,9 @@ func notation(h *History) string {
 			if o.Kind != KindClaim && o.Token != 0 {
 				fmt.Fprintf(&b, " %d", o.Token)
 			}
+			if o.Kind == KindTransfer {
+				fmt.Fprintf(&b, " %s/%d", o.OwnerNode, o.OwnerIncarnation)
+			}
 		}
 		if o.Outcome != OutcomePending {
 			fmt.Fprintf(&b, " = %v", o.Outcome)
@@ -145,6 +152,9 @@ func notation(h *History) string {
 				fmt.Fprintf(&b, " %d", o.Incarnation)
 			case o.Outcome == OutcomeInUse:
 				fmt.Fprintf(&b, " %d", o.OwnerIncarnation)
+			case o.Kind == KindTransfer && o.Outcome == OutcomeOK:
+				fmt.Fprintf(&b, " %d", o.NewToken)
+			case o.Kind == KindTransfer: // nothing more
 			case o.OwnerNode != "":
 				fmt.Fprintf(&b, " %s/%d %d", o.OwnerNode, o.OwnerIncarnation, o.Token)
 			case o.Kind == KindClaim && o.Outcome == OutcomeOK:

@@ -32,17 +32,18 @@ type Kind uint8
 
 // Kinds. The sessions, actors and tokens that each takes are in docs/history.md.
 const (
-	kindNone    Kind = iota
-	KindJoin         // start a session of a node
-	KindClaim        // become an actor's owner
-	KindRelease      // give a claim up
-	KindLookup       // ask for an actor's owner
-	KindLeave        // end the own session
-	KindRevoke       // end another node's session
-	KindUse          // ask a claim's handle whether it is valid, and act
-	KindWrite        // write to a resource outside the store that checks tokens
-	KindGuard        // commit a transaction that is guarded by a claim
-	KindLost         // a note: the moment a node was told that its session is lost
+	kindNone     Kind = iota
+	KindJoin          // start a session of a node
+	KindClaim         // become an actor's owner
+	KindRelease       // give a claim up
+	KindTransfer      // give a claim to another session
+	KindLookup        // ask for an actor's owner
+	KindLeave         // end the own session
+	KindRevoke        // end another node's session
+	KindUse           // ask a claim's handle whether it is valid, and act
+	KindWrite         // write to a resource outside the store that checks tokens
+	KindGuard         // commit a transaction that is guarded by a claim
+	KindLost          // a note: the moment a node was told that its session is lost
 	kindCount
 )
 
@@ -56,7 +57,7 @@ const (
 	OutcomeHeld                    // claim: another live session owns the actor
 	OutcomeLost                    // the session was over; no effect
 	OutcomeInUse                   // join: the node has a live session
-	OutcomeNotOwner                // release: the claim was not the record
+	OutcomeNotOwner                // release, transfer: the claim was not the record
 	OutcomeUnowned                 // lookup: nobody owns the actor
 	OutcomeUnknown                 // may have taken effect, or may yet
 	OutcomeFailed                  // an error that promises no effect
@@ -76,15 +77,16 @@ type Op struct {
 	Node        string // the session that acts; of a revoke, its victim
 	Incarnation uint64 // of that session; of a join, the new one, a result
 	Actor       string
-	Token       uint64 // release, use, write, guard: presented; claim, lookup: a result
+	Token       uint64 // release, transfer, use, write, guard: presented; claim, lookup: a result
 	Replace     bool   // join: ends a live session of the node
 
 	Call   time.Duration
 	Return time.Duration // Open while pending
 
 	Outcome          Outcome
-	OwnerNode        string // held, lookup ok, in-use: who owns; "" of in-use is Node
+	OwnerNode        string // held, lookup ok, in-use: who owns; "" of in-use is Node; transfer: who is to own
 	OwnerIncarnation uint64
+	NewToken         uint64 // transfer: what the new owner got, a result
 	Version          uint64 // commit version of the effect, in a token's form; 0: not known
 }
 
@@ -95,6 +97,7 @@ type Result struct {
 	Token            uint64 // claim ok, held; lookup ok
 	OwnerNode        string
 	OwnerIncarnation uint64
+	NewToken         uint64 // transfer ok
 	Version          uint64
 }
 
@@ -109,6 +112,7 @@ const (
 	fieldReplace
 	fieldOwner
 	fieldOwnerIncarnation
+	fieldNewToken
 	fieldVersion
 )
 
@@ -123,6 +127,7 @@ var fieldNames = []struct {
 	{fieldReplace, "replace"},
 	{fieldOwner, "owner"},
 	{fieldOwnerIncarnation, "owner_inc"},
+	{fieldNewToken, "new_token"},
 	{fieldVersion, "version"},
 }
 
@@ -177,6 +182,16 @@ var kinds = [kindCount]struct {
 		name: "release", invoke: fieldSet{must: sessionFields | fieldActor | fieldToken},
 		results: [outcomeCount]fieldSet{
 			OutcomeOK:       {true, 0, fieldVersion},
+			OutcomeNotOwner: {true, 0, 0},
+			OutcomeLost:     {true, 0, 0},
+			OutcomeFailed:   {true, 0, 0},
+			OutcomeUnknown:  {true, 0, 0},
+		},
+	},
+	KindTransfer: {
+		name: "transfer", invoke: fieldSet{must: sessionFields | fieldActor | fieldToken | ownerFields},
+		results: [outcomeCount]fieldSet{
+			OutcomeOK:       {true, fieldNewToken, fieldVersion},
 			OutcomeNotOwner: {true, 0, 0},
 			OutcomeLost:     {true, 0, 0},
 			OutcomeFailed:   {true, 0, 0},
@@ -327,7 +342,7 @@ func (o *Op) validateInvoke() error {
 	if o.Client == "" {
 		return fmt.Errorf("%w: operation %d: missing client", ErrOp, o.ID)
 	}
-	for _, s := range [...]struct{ name, value string }{{"client", o.Client}, {"node", o.Node}, {"actor", o.Actor}} {
+	for _, s := range [...]struct{ name, value string }{{"client", o.Client}, {"node", o.Node}, {"actor", o.Actor}, {"owner", o.OwnerNode}} {
 		if err := checkID(s.name, s.value); err != nil {
 			return fmt.Errorf("%w: operation %d: %w", ErrOp, o.ID, err)
 		}
@@ -335,6 +350,9 @@ func (o *Op) validateInvoke() error {
 	k := &kinds[o.Kind]
 	if missing := k.invoke.must &^ o.fields(); missing != 0 {
 		return fmt.Errorf("%w: operation %d: %v: missing %v", ErrOp, o.ID, o.Kind, missing)
+	}
+	if o.Kind == KindTransfer && o.OwnerNode == o.Node && o.OwnerIncarnation == o.Incarnation {
+		return fmt.Errorf("%w: operation %d: %v: owner and owner_inc are the session that gives the claim", ErrOp, o.ID, o.Kind)
 	}
 	return nil
 }
@@ -348,9 +366,6 @@ func (o *Op) validateReturn() error {
 	if o.Return < o.Call || o.Return > MaxTime {
 		return fmt.Errorf("%w: operation %d: return time is %d, must be in [call, %d]; the call was at %d",
 			ErrOp, o.ID, o.Return, MaxTime, o.Call)
-	}
-	if err := checkID("owner", o.OwnerNode); err != nil {
-		return fmt.Errorf("%w: operation %d: %w", ErrOp, o.ID, err)
 	}
 	r := &k.results[o.Outcome]
 	f := o.fields()
@@ -390,6 +405,9 @@ func (o *Op) fields() field {
 	if o.OwnerIncarnation != 0 {
 		f |= fieldOwnerIncarnation
 	}
+	if o.NewToken != 0 {
+		f |= fieldNewToken
+	}
 	if o.Version != 0 {
 		f |= fieldVersion
 	}
@@ -426,8 +444,14 @@ func (o *Op) String() string {
 	if o.Token != 0 && kinds[o.Kind].invoke.must&fieldToken != 0 {
 		fmt.Fprintf(&b, " with token %d", o.Token)
 	}
+	if o.Kind == KindTransfer {
+		fmt.Fprintf(&b, " to %s/%d", o.OwnerNode, o.OwnerIncarnation)
+	}
 	fmt.Fprintf(&b, ": %v", o.Outcome)
 	switch {
+	case o.Kind == KindTransfer && o.Outcome == OutcomeOK:
+		fmt.Fprintf(&b, ", token %d", o.NewToken)
+	case o.Kind == KindTransfer: // nothing to add
 	case o.Kind == KindJoin && o.Outcome == OutcomeOK:
 		fmt.Fprintf(&b, ", incarnation %d", o.Incarnation)
 	case o.Outcome == OutcomeInUse:

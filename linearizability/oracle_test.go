@@ -85,13 +85,22 @@ type oracle struct {
 // oracleScale leaves room between two numbers of a history.
 const oracleScale = 8
 
-// scaled multiplies every incarnation and token of a history.
+// scaled multiplies every incarnation and token of a history. A transfer whose
+// result is unknown becomes a release and a claim with unknown results.
 func scaled(h *History) []Op {
 	ops := slices.Clone(h.Ops)
 	for i := range ops {
 		ops[i].Incarnation *= oracleScale
 		ops[i].Token *= oracleScale
 		ops[i].OwnerIncarnation *= oracleScale
+		ops[i].NewToken *= oracleScale
+	}
+	for i := range h.Ops {
+		if t := ops[i]; t.Kind == KindTransfer && oracleOpen(&t) {
+			ops[i].Kind = KindRelease
+			claim := Op{Kind: KindClaim, Node: t.OwnerNode, Incarnation: t.OwnerIncarnation, Actor: t.Actor, Call: t.Call, Return: t.Return, Outcome: t.Outcome}
+			ops = append(ops, claim)
+		}
 	}
 	return ops
 }
@@ -102,7 +111,7 @@ func oracleLegal(h *History, maxSteps int) (legal, ok bool) {
 	o := oracle{ops: scaled(h), failed: map[string]bool{}, steps: maxSteps}
 	seen := map[uint64]bool{0: true}
 	for _, op := range o.ops {
-		for _, n := range []uint64{op.Incarnation, op.Token, op.OwnerIncarnation} {
+		for _, n := range []uint64{op.Incarnation, op.Token, op.OwnerIncarnation, op.NewToken} {
 			if n != 0 {
 				seen[n] = true
 			}
@@ -177,7 +186,7 @@ func (o *oracle) step(s oracleState, op *Op) []oracleState {
 		return o.join(s, op)
 	case KindClaim:
 		return o.claim(s, op)
-	case KindRelease, KindGuard:
+	case KindRelease, KindGuard, KindTransfer:
 		r, ok := s.inForce(op.Actor)
 		owns := ok && r == oracleRecord{op.Node, op.Incarnation, op.Token}
 		switch op.Outcome {
@@ -191,6 +200,14 @@ func (o *oracle) step(s oracleState, op *Op) []oracleState {
 			return when(owns)
 		}
 		next := s.clone()
+		if op.Kind == KindTransfer {
+			if op.NewToken <= s.last[op.Actor] || !s.isLive(op.OwnerNode, op.OwnerIncarnation) {
+				return nil
+			}
+			next.records[op.Actor] = oracleRecord{op.OwnerNode, op.OwnerIncarnation, op.NewToken}
+			next.last[op.Actor] = op.NewToken
+			return []oracleState{next}
+		}
 		delete(next.records, op.Actor)
 		return []oracleState{next}
 	case KindLookup:

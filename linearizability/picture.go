@@ -124,11 +124,20 @@ func (p *picture) operations() []porcupine.Operation {
 		if o := &p.x.ops[i]; o.code != opNone {
 			ret := min(o.ret, p.end+2)
 			ops = append(ops, porcupine.Operation{
-				ClientId: p.lanes[i], Input: o, Call: int64(o.from), Return: int64(ret),
+				ClientId: p.lane(i), Input: o, Call: int64(o.from), Return: int64(ret),
 			})
 		}
 	}
 	return ops
+}
+
+// lane is that of an operation; the second half of an open transfer has one of its
+// own.
+func (p *picture) lane(i int) int {
+	if extra := i - len(p.lanes); extra >= 0 {
+		return slices.Max(p.lanes) + 2 + extra // behind the horizon's
+	}
+	return p.lanes[i]
 }
 
 // partition splits the operations as the check does, each part with a search of
@@ -147,6 +156,9 @@ func (p *picture) partition(ops []porcupine.Operation, o Options) [][]porcupine.
 			if x := &p.x.ops[j]; x.actor == int32(i) && x.code != opNone && !x.code.ofSession() {
 				if x.record != none {
 					touched[p.x.sessions[p.x.records[x.record].session].node] = true
+					if x.made != none {
+						touched[p.x.sessions[p.x.records[x.made].session].node] = true
+					}
 				} else if x.session != none {
 					touched[x.node] = true
 				}
@@ -191,7 +203,7 @@ func (p *picture) part(ops []porcupine.Operation, o Options, belongs func(*xop) 
 // annotations shows what takes no part in the specification.
 func (p *picture) annotations() []porcupine.Annotation {
 	var notes []porcupine.Annotation
-	for i := range p.x.ops {
+	for i := range p.x.h.Ops {
 		if p.x.ops[i].code != opNone {
 			continue
 		}

@@ -178,6 +178,9 @@ func (p *prover) actor(actor int32, budget int) Verdict {
 	for _, i := range p.byActor.of(actor) {
 		if o := &x.ops[i]; o.record != none {
 			touch(x.records[o.record].session)
+			if o.made != none {
+				touch(x.records[o.made].session)
+			}
 		} else if o.code == opClaimOpen {
 			touch(o.session)
 		}

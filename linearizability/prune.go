@@ -113,6 +113,9 @@ func (x *index) countClaimRoom() {
 	}
 	for _, i := range x.recordChain {
 		r := &x.records[i]
+		if r.given != none {
+			continue
+		}
 		x.claimRoom[claimRoomKey{r.actor, r.session}]++
 	}
 }

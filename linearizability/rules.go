@@ -15,17 +15,17 @@ const (
 	// that had returned before it was called.
 	RuleTokenOrder Rule = "token-order"
 	// RuleUseAfterRelease: a handle answered that it is valid, in a use that
-	// was called after the claim's release had returned.
+	// was called after the claim's release or transfer had returned.
 	RuleUseAfterRelease Rule = "use-after-release"
 	// RuleValidAgain: a handle answered that it is valid, in a use that was
 	// called after another use of it had returned that it is not. What a release
-	// does is left out: a claim after a release that failed may get the same
+	// or transfer does is left out: a claim after one that failed may get the same
 	// token, with a new handle.
 	RuleValidAgain Rule = "valid-again"
 	// RuleActAfterEnd: a claim, use, guard or write of a session was successful
 	// although it was called after the session had left or had been told that it
-	// is lost. A release is not an act: giving up what one no longer believes to
-	// own harms nobody.
+	// is lost. A release or a transfer is not an act: giving up what one no longer
+	// believes to own harms nobody.
 	RuleActAfterEnd Rule = "act-after-end"
 	// RuleVersionOrder: an effect has a lower commit version than one that had
 	// returned before it was called.
@@ -115,6 +115,9 @@ func (s *ruleSweep) returned(i int32) {
 		s.written[p.actor].raise(op.Token, i)
 	case op.Kind == KindRelease:
 		s.freed[p.record] = i
+	case op.Kind == KindTransfer:
+		s.claimed[p.actor].raise(op.NewToken, i)
+		s.freed[p.record] = i
 	}
 	s.version.raise(effectVersion(op), i)
 }
@@ -129,6 +132,8 @@ func effectVersion(op *Op) uint64 {
 		return op.Token
 	case KindJoin:
 		return op.Incarnation
+	case KindTransfer:
+		return op.NewToken
 	default:
 		return op.Version
 	}
@@ -136,9 +141,12 @@ func effectVersion(op *Op) uint64 {
 
 // called checks a call against what had returned before it.
 func (s *ruleSweep) called(i int32) {
+	if int(i) >= len(s.x.h.Ops) {
+		return // half of a transfer, of which there is the other one
+	}
 	p := &s.x.ops[i]
 	op := &s.x.h.Ops[p.op]
-	if op.Kind == KindRelease {
+	if op.Kind == KindRelease || op.Kind == KindTransfer {
 		s.given[p.record] = true
 	}
 	valid := op.Kind == KindUse && op.Outcome == OutcomeValid
@@ -164,6 +172,10 @@ func (s *ruleSweep) called(i int32) {
 		if m := s.claimed[p.actor]; m.n > op.Token {
 			s.report(RuleTokenOrder, i, "a claim got a lower token than one before it", m.op)
 		}
+	case KindTransfer:
+		if m := s.claimed[p.actor]; m.n > op.NewToken {
+			s.report(RuleTokenOrder, i, "a transfer made a lower token than one before it", m.op)
+		}
 	default: // no token to compare
 	}
 	switch op.Kind {
@@ -185,7 +197,7 @@ func (s *ruleSweep) isEffect(p *xop) bool {
 		return true
 	}
 	r := &s.x.records[p.record]
-	if s.x.ops[r.claim].call < p.call {
+	if r.given != none || s.x.ops[r.claim].call < p.call {
 		return false
 	}
 	open := s.x.actors[p.actor].openClaims

@@ -15,6 +15,9 @@ const twoOwners = `
 	6 7 claim n2/2 a = ok 4
 `
 
+// given is the beginning of those about transfers.
+const given = "0 1 join n1 = ok 1\n0 1 join n2 = ok 2\n2 3 claim n1/1 a = ok 3\n"
+
 var realTimeCases = []struct {
 	name           string
 	accept, reject string
@@ -109,6 +112,48 @@ var realTimeCases = []struct {
 		accept: "0 1 join n1 = ok 4\n2 3 claim n1/4 a = unknown\n4 5 claim n1/4 b = ok 7\n6 7 claim n1/4 a = ok 6",
 		reject: "0 1 join n1 = ok 4\n2 3 claim n1/4 a = failed\n4 5 claim n1/4 b = ok 7\n6 7 claim n1/4 a = ok 6",
 		rule:   RuleVersionOrder,
+	},
+	{
+		name:   "a handle is not valid in a use called after its transfer",
+		accept: given + "4 6 transfer n1/1 a 3 n2/2 = ok 5\n5 7 use n1/1 a 3 = valid\n7 8 use n1/1 a 3 = invalid\n7 8 use n2/2 a 5 = valid",
+		reject: given + "4 6 transfer n1/1 a 3 n2/2 = ok 5\n7 8 use n1/1 a 3 = valid",
+		rule:   RuleUseAfterRelease,
+	},
+	{
+		name:   "a handle is not valid in a use called after a transfer made a higher token",
+		accept: given + "4 6 transfer n1/1 a 3 n2/2 = unknown\n7 8 use n1/1 a 3 = valid",
+		reject: given + "4 6 transfer n1/1 a 3 n2/2 = ok 5\n7 8 use n1/1 a 3 = valid",
+		rule:   RuleStaleUse,
+	},
+	{
+		name:   "a fenced resource accepts nothing from the former owner once it has heard of the new one",
+		accept: given + "4 6 transfer n1/1 a 3 n2/2 = ok 5\n7 8 write n1/1 a 3 = ok\n9 9 write n2/2 a 5 = ok",
+		reject: given + "4 6 transfer n1/1 a 3 n2/2 = ok 5\n7 8 write n2/2 a 5 = ok\n9 9 write n1/1 a 3 = ok",
+		rule:   RuleStaleWrite,
+	},
+	{
+		name:   "tokens increase from transfer to transfer",
+		accept: given + "4 5 transfer n1/1 a 3 n2/2 = ok 5\n6 7 transfer n2/2 a 5 n1/1 = ok 6",
+		reject: given + "4 5 transfer n1/1 a 3 n2/2 = ok 5\n6 7 transfer n2/2 a 5 n1/1 = ok 4",
+		rule:   RuleTokenOrder,
+	},
+	{
+		name:   "a claim after a transfer that failed may get the same token with a new handle",
+		accept: given + "4 5 transfer n1/1 a 3 n2/2 = failed\n5 6 use n1/1 a 3 = invalid\n7 8 claim n1/1 a = ok 3\n9 10 use n1/1 a 3 = valid",
+		reject: given + "4 5 use n1/1 a 3 = invalid\n6 7 transfer n1/1 a 3 n2/2 = failed\n7 8 claim n1/1 a = ok 3\n9 10 use n1/1 a 3 = valid",
+		rule:   RuleValidAgain,
+	},
+	{
+		name:   "a transfer takes effect in its time",
+		accept: given + "4 5 transfer n1/1 a 3 n2/2 = ok 5\n6 7 claim n2/2 b = ok 6\n8 9 claim n2/2 a = ok 5",
+		reject: given + "4 5 claim n2/2 b = ok 6\n6 7 transfer n1/1 a 3 n2/2 = ok 5",
+		rule:   RuleVersionOrder,
+	},
+	{
+		name:   "a session does not act after a transfer said that it is lost",
+		accept: given + "4 6 transfer n1/1 a 3 n2/2 = lost\n6 7 write n1/1 a 3 = ok",
+		reject: given + "4 6 transfer n1/1 a 3 n2/2 = lost\n7 8 write n1/1 a 3 = ok",
+		rule:   RuleActAfterEnd,
 	},
 	{
 		name:   "the epoch counts before the version",

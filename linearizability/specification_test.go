@@ -370,7 +370,7 @@ func TestSpecificationRejectsIllegalHistories(t *testing.T) {
 func TestEveryRuleOfTheSpecificationHasAHistory(t *testing.T) {
 	for _, rule := range []Rule{
 		RuleIncarnationReused, RuleTokenReused, RuleEndedTwice, RuleHeldByItself, RuleSessionUnknown,
-		RuleSessionOver, RuleTokenUnknown, RuleOwnerNotEnded, RuleOwnerSeenLater, RuleCircular,
+		RuleSessionOver, RuleTokenUnknown, RuleOwnerNotEnded, RuleOwnerSeenLater, RuleCircular, RuleTransferNotNext,
 	} {
 		if !slices.ContainsFunc(specificationCases, func(c specificationCase) bool { return c.rule == rule }) {
 			t.Errorf("no history for %s", rule)

@@ -13,8 +13,11 @@ import "time"
 //	a claim               the end of the actor's claim before it (its release,
 //	                      or the end of its session); the start of its session
 //	a release             its claim, and every result that saw the claim in force
-//	the end of a session  its start, every claim and release it made, and every
-//	                      result that saw it live or one of its claims in force
+//	a transfer            what must come before the release of the one claim, and
+//	                      before the other: it is both
+//	the end of a session  its start, every claim, release and transfer that it made,
+//	                      every transfer to it, and every result that saw it live
+//	                      or one of its claims in force
 //
 // The history is swept in the order of time. An operation is put into the
 // order no sooner than it must be: at its return, after everything that must
@@ -159,6 +162,9 @@ func (w *witness) unique() bool {
 		if r.released != none {
 			return w.refuse(RuleEndedTwice, r.actor, "both released the same claim", r.release, r.released)
 		}
+		if r.regiven != none {
+			return w.refuse(RuleTokenReused, r.actor, "both transfers made the same token", r.given, r.regiven)
+		}
 	}
 	for i := range x.ops {
 		if x.ops[i].code == opNever {
@@ -258,10 +264,17 @@ func (w *witness) returned(i int32) bool {
 		return w.claim(p.record)
 	case opRelease:
 		return w.release(p.record)
+	case opTransfer:
+		return w.claim(p.made)
 	case opSeesNot:
 		return w.over(p.record)
 	default: // opUnowned
-		return w.over(w.actors[p.actor].current)
+		for a := &w.actors[p.actor]; w.inForce(a.current); { // a transfer ends one claim and makes the next
+			if !w.over(a.current) {
+				return false
+			}
+		}
+		return true
 	}
 }
 

@@ -32,6 +32,14 @@ func With(kind linearizability.Kind, c *registry.Claim) linearizability.Op {
 	return op
 }
 
+// Transfer is a call of a claim's Transfer to a session. The target has to be named
+// with its incarnation, so that the history says whose claim may come of it.
+func Transfer(c *registry.Claim, to registry.Target) linearizability.Op {
+	op := With(linearizability.KindTransfer, c)
+	op.OwnerNode, op.OwnerIncarnation = string(to.Node), uint64(to.Incarnation)
+	return op
+}
+
 // Lookup is a call of Lookup.
 func Lookup(a registry.ActorID) linearizability.Op {
 	return linearizability.Op{Kind: linearizability.KindLookup, Actor: string(a)}
@@ -110,6 +118,22 @@ func Released(version store.Version, err error) linearizability.Result {
 		return linearizability.Result{Outcome: linearizability.OutcomeNotOwner}
 	}
 	return Left(version, err)
+}
+
+// Transferred is the result of Transfer, provided that no transfer or release of
+// the claim was in doubt before the call: otherwise it may be that one which took
+// effect, and the result is unknown unless an event told the version of this one.
+func Transferred(o registry.Owner, err error) linearizability.Result {
+	var other *registry.NotOwnerError
+	switch {
+	case err == nil && o.Token != 0:
+		return linearizability.Result{Outcome: linearizability.OutcomeOK, NewToken: uint64(o.Token), Version: uint64(o.Token)}
+	case err == nil: // by then nobody knew its token
+		return linearizability.Result{Outcome: linearizability.OutcomeUnknown}
+	case errors.As(err, &other) && !errors.Is(err, registry.ErrUnknown):
+		return linearizability.Result{Outcome: linearizability.OutcomeNotOwner}
+	}
+	return Failure(err)
 }
 
 // Left is the result of Leave; version is as for [Released].

@@ -126,6 +126,20 @@ var catalogue = []Scenario{
 		},
 	},
 	{
+		Name:  "hand-off",
+		About: "nodes give actors to each other, with a payload, while commits stay in doubt and givers and takers crash",
+		Sometimes: []string{
+			"transferred", "accepted", "claimed-given", "given-lost", "transfer-unknown", "transfer-repeated", "transfer-found", "transfer-redone",
+			"target-refused", "crashed-in-transfer", "given-back", "held", "revoked", "left", "audited",
+		},
+		MinSeeds: 200,
+		shape: shape{
+			nodes: 3, workers: 2, actors: 3, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
+			think: 600 * time.Millisecond, faults: 10, menu: handOffFaults, also: halfWay, hasty: true, accepts: true,
+			mix: mix{claim: 5, wait: 2, use: 2, write: 2, guard: 3, release: 2, transfer: 10, lookup: 3, leave: 1},
+		},
+	},
+	{
 		Name:      "mixed",
 		About:     "everything at once: five nodes, all operations, every kind of fault",
 		Sometimes: []string{"held", "moved", "takeover", "released", "left", "silent", "revoked", "degraded", "recovered", "lost", "rejoined", "doubt-applied", "doubt-dropped", "crashed", "audited"},

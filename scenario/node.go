@@ -24,6 +24,7 @@ type node struct {
 	joins   uint64   // over all lives
 
 	granted []*registry.Claim // all handles of the current life
+	life    *life             // the current one
 	watcher watcher           // what it was told of the nodes
 }
 
@@ -37,7 +38,10 @@ type life struct {
 	reg     *registry.Registry
 	session *registry.Session
 	held    []*registry.Claim // by actor; nil when none
-	undone  []*registry.Claim // by actor; a claim whose release failed or is in doubt
+	undone  []*registry.Claim // by actor; a claim whose release or transfer failed or is in doubt
+	moves   []move            // by actor; the last transfer
+	moving  []bool            // by actor; a transfer is under way
+	moved   []store.Version   // version of the last transfer seen, by actor
 	ends    []store.Version   // version of the last release seen, by actor
 	left    store.Version     // version of the last leave seen
 	begun   map[uint64]int    // event id -> operation in the history
@@ -54,11 +58,13 @@ func (n *node) main(_ context.Context, h *sim.Host) {
 	l := n.newLife(h)
 	if l.number > 1 {
 		n.r.happened(evCrashed)
+		n.r.crashedInMove(n)
 		for _, c := range n.granted {
 			n.r.monitor.Dropped(string(c.Actor()), uint64(c.Token()))
 		}
 		n.granted = n.granted[:0]
 	}
+	n.life = l
 	if err := l.open(); err != nil {
 		n.r.world.Fail("harness", err)
 		return
@@ -79,6 +85,9 @@ func (n *node) newLife(h *sim.Host) *life {
 		h:       h,
 		held:    make([]*registry.Claim, n.r.shape.actors),
 		undone:  make([]*registry.Claim, n.r.shape.actors),
+		moves:   make([]move, n.r.shape.actors),
+		moving:  make([]bool, n.r.shape.actors),
+		moved:   make([]store.Version, n.r.shape.actors),
 		ends:    make([]store.Version, n.r.shape.actors),
 		begun:   make(map[uint64]int),
 		inDoubt: make([]bool, n.r.shape.actors),
@@ -172,6 +181,7 @@ func (l *life) giveBack(ctx context.Context) {
 		}
 	}
 	l.demandSettled(ctx)
+	l.demandAccepted(ctx)
 	for range giveBackTries {
 		if ctx.Err() != nil || l.session == nil || l.leave(ctx) {
 			return
@@ -192,7 +202,7 @@ func (l *life) demandSettled(ctx context.Context) {
 	for actor, doubt := range l.inDoubt {
 		for doubt && ctx.Err() == nil && l.session != nil && l.session.Valid() {
 			o, err := l.reg.Lookup(ctx, r.actors[actor])
-			if doubt = err != nil && !errors.Is(err, registry.ErrUnowned) || o.Node == l.n.id && o.Incarnation == l.session.Incarnation(); !doubt {
+			if doubt = err != nil && !errors.Is(err, registry.ErrUnowned) || o.Node == l.n.id && o.Incarnation == l.session.Incarnation() && !l.has(actor, o.Token); !doubt {
 				break
 			}
 			if l.now() > deadline {
@@ -236,6 +246,7 @@ func (l *life) event(e registry.Event) {
 	case registry.EventHealth:
 		l.health(e)
 	case registry.EventResolved:
+		l.resolvedMove(e)
 		if e.Applied {
 			r.happened(evDoubtApplied)
 		} else {
@@ -243,12 +254,14 @@ func (l *life) event(e registry.Event) {
 		}
 	case registry.EventReleased:
 		l.ends[r.actorIndex[e.Actor]] = e.Version
+	case registry.EventTransferred:
+		l.moved[r.actorIndex[e.Actor]] = e.Version
 	case registry.EventLeft:
 		l.left = e.Version
 		r.endedAt(e)
 	case registry.EventRenewed, registry.EventRenewFailed:
 		l.renewed = true
-	case registry.EventDoubt, registry.EventRevokeStart, registry.EventGiveBackStart:
+	case registry.EventDoubt, registry.EventRevokeStart, registry.EventGiveBackStart, registry.EventAccepted:
 	}
 }
 

@@ -16,15 +16,16 @@ import (
 
 // actions are what the steps of a program do, but for Think.
 var actions = [actionCount]func(l *life, ctx context.Context, st Step){
-	Join:    (*life).joinAgain,
-	Claim:   (*life).claim,
-	Wait:    (*life).claimWait,
-	Use:     (*life).use,
-	Write:   (*life).write,
-	Guard:   (*life).guard,
-	Release: (*life).release,
-	Lookup:  (*life).lookup,
-	Leave:   (*life).goAway,
+	Join:     (*life).joinAgain,
+	Claim:    (*life).claim,
+	Wait:     (*life).claimWait,
+	Use:      (*life).use,
+	Write:    (*life).write,
+	Guard:    (*life).guard,
+	Release:  (*life).release,
+	Transfer: (*life).transfer,
+	Lookup:   (*life).lookup,
+	Leave:    (*life).goAway,
 }
 
 // begin records a call.
@@ -80,6 +81,9 @@ func (l *life) joinWith(ctx context.Context, o registry.JoinOptions) bool {
 	case linearizability.OutcomeOK:
 		l.session, l.joinedAt, l.renewed = s, l.now(), false
 		clear(l.inDoubt)
+		if r.shape.accepts {
+			l.h.Go("acceptor", func(ctx context.Context) { l.accept(ctx, s) })
+		}
 		replaced := o.Replace && s.Replaced()
 		r.joined(l, s, replaced)
 		if replaced {
@@ -120,6 +124,9 @@ func (l *life) claimWith(ctx context.Context, actor int, claim func(context.Cont
 	l.inDoubt[actor] = errors.Is(err, registry.ErrUnknown)
 	switch l.end(id, recording.Claimed(ctx, c, err)) {
 	case linearizability.OutcomeOK:
+		if len(c.Payload()) > 0 && !l.has(actor, c.Token()) {
+			r.happened(evClaimedGiven)
+		}
 		l.grant(actor, c)
 	case linearizability.OutcomeHeld:
 		r.happened(evHeld)
@@ -151,6 +158,7 @@ func (l *life) grant(actor int, c *registry.Claim) {
 			r.happened(evOverlap)
 		}
 	}
+	r.handedOut(l, actor, c)
 	r.lastOwner[actor] = owner{node: l.n.id, token: c.Token(), kept: true, valid: valid}
 	l.held[actor] = c
 	r.tokens[actor] = append(r.tokens[actor], c.Token())

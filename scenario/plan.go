@@ -150,6 +150,12 @@ func joinFaults(s *shape, st servers) []faults.Choice {
 	return append(cutOff(s, st), crash, aroundTTL(faults.Pause, s, 0.5, 2.5), aroundTTL(faults.StoreUnknown, s, 0.3, 2))
 }
 
+// handOffFaults puts commits in doubt and ends giver or taker half way.
+func handOffFaults(s *shape, st servers) []faults.Choice {
+	crash := aroundTTL(faults.Crash, s, 0.1, 2)
+	return append(doubtFaults(s, st), crash, slow(s, st), aroundTTL(faults.Pause, s, 0.5, 2.5), faults.Choice{Kind: faults.Reset, Peers: st.front})
+}
+
 func membershipFaults(s *shape, st servers) []faults.Choice {
 	late := aroundTTL(faults.StoreLate, s, 0.5, 4)
 	late.Weight = 2

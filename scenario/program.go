@@ -36,9 +36,10 @@ type Step struct {
 	After  time.Duration // pause before it, on the node's clock
 	Do     Action
 	Actor  int           // from 0 on; all but think, join and leave
-	Within time.Duration // claim, release: give up after so long; 0: be patient
+	To     int           // transfer: the node, from 0 on
+	Within time.Duration // claim, release, transfer: give up after so long; 0: be patient
 	For    time.Duration // write, guard: the work between asking Valid and the effect
-	Again  bool          // release: when it is not released for sure, claim it at once
+	Again  bool          // release: when it is not released for sure, claim it at once; transfer: do it once more
 }
 
 // Action is what a step does.
@@ -46,21 +47,22 @@ type Action uint8
 
 // The actions.
 const (
-	Think   Action = iota // nothing, after the pause
-	Join                  // join once more, without waiting: in use while the session lives
-	Claim                 // claim the actor
-	Wait                  // claim the actor, and wait while it is held
-	Use                   // ask the handle whether it is valid
-	Write                 // write to the fenced resource
-	Guard                 // commit a guarded transaction
-	Release               // give the actor up
-	Lookup                // look the owner up
-	Leave                 // end the session
+	Think    Action = iota // nothing, after the pause
+	Join                   // join once more, without waiting: in use while the session lives
+	Claim                  // claim the actor
+	Wait                   // claim the actor, and wait while it is held
+	Use                    // ask the handle whether it is valid
+	Write                  // write to the fenced resource
+	Guard                  // commit a guarded transaction
+	Release                // give the actor up
+	Transfer               // give the actor to another node
+	Lookup                 // look the owner up
+	Leave                  // end the session
 	actionCount
 )
 
 var actionNames = [actionCount]string{
-	"think", "join", "claim", "wait", "use", "write", "guard", "release", "lookup", "leave",
+	"think", "join", "claim", "wait", "use", "write", "guard", "release", "transfer", "lookup", "leave",
 }
 
 func (a Action) String() string {
@@ -74,7 +76,7 @@ func (a Action) String() string {
 func (a Action) OfActor() bool { return a != Think && a != Join && a != Leave }
 
 // MayGiveUp reports whether the action uses Step.Within.
-func (a Action) MayGiveUp() bool { return a == Claim || a == Release }
+func (a Action) MayGiveUp() bool { return a == Claim || a == Release || a == Transfer }
 
 // IsEffect reports whether the action uses Step.For.
 func (a Action) IsEffect() bool { return a == Write || a == Guard }
@@ -107,7 +109,7 @@ func (p *Program) check(s *shape) error {
 			return fmt.Errorf("its Scripts[%d] is the second of worker %d of node %d", i, script.Worker, script.Node)
 		}
 		for j := range script.Steps {
-			if err := script.Steps[j].check(s.actors); err != nil {
+			if err := script.Steps[j].check(s); err != nil {
 				return fmt.Errorf("its Scripts[%d].Steps[%d]: %w", i, j, err)
 			}
 		}
@@ -115,19 +117,23 @@ func (p *Program) check(s *shape) error {
 	return nil
 }
 
-func (st *Step) check(actors int) error {
+func (st *Step) check(s *shape) error {
 	switch {
 	case st.Do >= actionCount:
 		return fmt.Errorf("its Do is %v, there is no such action", st.Do)
 	case !st.Do.OfActor() && st.Actor != 0:
 		return fmt.Errorf("its Actor is %d, %v uses none", st.Actor, st.Do)
-	case st.Actor < 0 || st.Actor >= actors:
-		return fmt.Errorf("its Actor is %d, must be from 0 to %d", st.Actor, actors-1)
+	case st.Actor < 0 || st.Actor >= s.actors:
+		return fmt.Errorf("its Actor is %d, must be from 0 to %d", st.Actor, s.actors-1)
+	case st.Do != Transfer && st.To != 0:
+		return fmt.Errorf("its To is %d, %v uses none", st.To, st.Do)
+	case st.To < 0 || st.To >= s.nodes:
+		return fmt.Errorf("its To is %d, must be from 0 to %d", st.To, s.nodes-1)
 	case !st.Do.MayGiveUp() && st.Within != 0:
 		return fmt.Errorf("its Within is %v, %v uses none", st.Within, st.Do)
 	case !st.Do.IsEffect() && st.For != 0:
 		return fmt.Errorf("its For is %v, %v uses none", st.For, st.Do)
-	case st.Do != Release && st.Again:
+	case st.Do != Release && st.Do != Transfer && st.Again:
 		return fmt.Errorf("its Again is set, %v uses none", st.Do)
 	}
 	for _, d := range []struct {
@@ -205,13 +211,16 @@ func (s *shape) step(r *rand.Rand, i int) Step {
 	} else {
 		st.After = s.think/2 + time.Duration(r.Int64N(int64(s.think)))
 	}
+	if st.Do == Transfer {
+		st.To = r.IntN(s.nodes)
+	}
 	if st.Do.MayGiveUp() && s.hasty && r.IntN(3) == 0 {
 		st.Within = upTo(r, impatience)
 	}
 	if st.Do.IsEffect() {
 		st.For = upTo(r, s.ttl/2)
 	}
-	// Much real code wants back at once what it could not give up.
-	st.Again = st.Do == Release && r.IntN(2) == 0
+	// Much real code wants back at once what it could not give up, or tries again.
+	st.Again = (st.Do == Release || st.Do == Transfer) && r.IntN(2) == 0
 	return st
 }

@@ -18,6 +18,7 @@ var ErrProgram = errors.New("scenario: malformed program")
 //	node-1/0 +900ms claim actor-2 within 5ms
 //	node-1/0 +300ms guard actor-2 for 70ms
 //	node-2/1 +1s release actor-1 again
+//	node-2/0 +1s transfer actor-1 to node-3
 //
 // The beat is there when it is not 0. [ParseProgram] reads it back; a script
 // without steps is left out.
@@ -39,6 +40,9 @@ func (st Step) String() string {
 	s := fmt.Sprintf("+%v %v", st.After, st.Do)
 	if st.Do.OfActor() {
 		s += " " + actorName(st.Actor)
+	}
+	if st.Do == Transfer {
+		s += " to " + nodeName(st.To)
 	}
 	if st.Within != 0 {
 		s += fmt.Sprintf(" within %v", st.Within)
@@ -122,6 +126,15 @@ func parseStep(words []string) (st Step, err error) {
 			return st, err
 		}
 		words = words[1:]
+	}
+	if st.Do == Transfer {
+		if len(words) < 2 || words[0] != "to" {
+			return st, fmt.Errorf("%v needs a node: to node-N", st.Do)
+		}
+		if st.To, err = ordinal(words[1], "node-"); err != nil {
+			return st, err
+		}
+		words = words[2:]
 	}
 	return st, st.parseRest(words)
 }

@@ -38,6 +38,7 @@ type run struct {
 	changes map[uint64]string // what watchers were told of each change, by its number
 	known   map[uint64]string // what they knew after so many
 
+	hand   handOvers
 	guards []guarded                 // that committed
 	tokens [][]registry.Token        // granted, by actor
 	ended  map[session]store.Version // sessions that were revoked or left

@@ -46,6 +46,8 @@ type shape struct {
 	// watch has every process follow the nodes, and a third of the joins not be ready
 	// at once.
 	watch bool
+	// accepts has every session take up what it is given.
+	accepts bool
 	// exclusive: clocks keep their bound, so exclusion in time must hold.
 	exclusive bool
 	// rate bounds the rate error of each node's clock, in parts per billion; the
@@ -68,11 +70,11 @@ const effectTimeout = 15 * time.Second
 
 // mix is the relative frequency of each operation of a worker.
 type mix struct {
-	claim, wait, use, write, guard, release, lookup, leave int
+	claim, wait, use, write, guard, release, transfer, lookup, leave int
 }
 
 func (m mix) total() int {
-	return m.claim + m.wait + m.use + m.write + m.guard + m.release + m.lookup + m.leave
+	return m.claim + m.wait + m.use + m.write + m.guard + m.release + m.transfer + m.lookup + m.leave
 }
 
 // pick returns the action at a place among those that the weights stand for;
@@ -88,6 +90,7 @@ func (m mix) pick(n int) Action {
 		{m.write, Write},
 		{m.guard, Guard},
 		{m.release, Release},
+		{m.transfer, Transfer},
 		{m.lookup, Lookup},
 		{m.leave, Leave},
 	} {

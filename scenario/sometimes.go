@@ -4,37 +4,47 @@ package scenario
 type event int
 
 const (
-	evHeld         event = iota // a claim met a live owner
-	evMoved                     // an actor came to another node
-	evTakeover                  // … whose last owner had not released it
-	evReleased                  // an actor was released
-	evLeft                      // a node left
-	evSilent                    // a session was silent for long enough to be revoked
-	evRevoked                   // … and was revoked
-	evRenewedFirst              // … but a renewal came first
-	evDegraded                  // a session was degraded
-	evRefused                   // … and refused a claim
-	evRecovered                 // … and became healthy again
-	evLost                      // a node was told that its session is lost
-	evRejoined                  // a process joined again after a session had ended
-	evInUse                     // a join met a live session of its node id
-	evReplaced                  // a join ended a live session of another process
-	evDoubtApplied              // a commit in doubt turned out to have taken effect
-	evDoubtDropped              // … or not to have
-	evUnknown                   // the outcome of a claim stayed unknown
-	evGivenBack                 // … and what it had got was given back
-	evLateDoubt                 // a holder stopped being sure between asking and acting
-	evStaleRefused              // the fenced resource refused a stale token
-	evGuardRefused              // the guard refused a claim that no longer held
-	evCrashed                   // a node's process crashed
-	evOverlap                   // two claims of one actor were valid at once (clocks beyond their bound)
-	evToldJoining               // a watcher was told of a node that is not ready yet
-	evToldReady                 // … and that it is
-	evToldLeft                  // … of one that left
-	evToldFailed                // … of one that was revoked
-	evResumed                   // a process went on watching where its last life had stopped
-	evAgreed                    // two watchers had been told up to one point
-	evAudited                   // the audit claimed every actor
+	evHeld              event = iota // a claim met a live owner
+	evMoved                          // an actor came to another node
+	evTakeover                       // … whose last owner had not released it
+	evReleased                       // an actor was released
+	evLeft                           // a node left
+	evSilent                         // a session was silent for long enough to be revoked
+	evRevoked                        // … and was revoked
+	evRenewedFirst                   // … but a renewal came first
+	evDegraded                       // a session was degraded
+	evRefused                        // … and refused a claim
+	evRecovered                      // … and became healthy again
+	evLost                           // a node was told that its session is lost
+	evRejoined                       // a process joined again after a session had ended
+	evInUse                          // a join met a live session of its node id
+	evReplaced                       // a join ended a live session of another process
+	evDoubtApplied                   // a commit in doubt turned out to have taken effect
+	evDoubtDropped                   // … or not to have
+	evUnknown                        // the outcome of a claim stayed unknown
+	evGivenBack                      // … and what it had got was given back
+	evLateDoubt                      // a holder stopped being sure between asking and acting
+	evStaleRefused                   // the fenced resource refused a stale token
+	evGuardRefused                   // the guard refused a claim that no longer held
+	evCrashed                        // a node's process crashed
+	evOverlap                        // two claims of one actor were valid at once (clocks beyond their bound)
+	evTransferred                    // an actor was given to another node
+	evAccepted                       // … and the node took it up
+	evClaimedGiven                   // … or found by a claim that it has it
+	evGivenLost                      // … or came to its end before that
+	evTransferUnknown                // the outcome of a transfer stayed unknown
+	evTransferRepeated               // … until the same was done once more
+	evTransferFound                  // a transfer in doubt turned out to have taken effect
+	evTransferRedone                 // … or not to have
+	evTargetRefused                  // the target took no actors
+	evCrashedInTransfer              // a node's process crashed with a transfer under way
+	evToldJoining                    // a watcher was told of a node that is not ready yet
+	evToldReady                      // … and that it is
+	evToldLeft                       // … of one that left
+	evToldFailed                     // … of one that was revoked
+	evResumed                        // a process went on watching where its last life had stopped
+	evAgreed                         // two watchers had been told up to one point
+	evAudited                        // the audit claimed every actor
 	eventCount
 )
 
@@ -43,6 +53,8 @@ var eventNames = [eventCount]string{
 	"renewed-first", "degraded", "claim-refused", "recovered", "lost",
 	"rejoined", "in-use", "replaced", "doubt-applied", "doubt-dropped", "unknown", "given-back",
 	"late-doubt", "stale-refused", "guard-refused", "crashed", "overlap",
+	"transferred", "accepted", "claimed-given", "given-lost", "transfer-unknown", "transfer-repeated",
+	"transfer-found", "transfer-redone", "target-refused", "crashed-in-transfer",
 	"told-joining", "told-ready", "told-left", "told-failed", "resumed", "agreed", "audited",
 }
 

@@ -24,7 +24,7 @@ const (
 // actions that may be generated, those that do least first.
 var actions = []scenario.Action{
 	scenario.Think, scenario.Lookup, scenario.Use, scenario.Claim, scenario.Release, scenario.Wait,
-	scenario.Write, scenario.Guard, scenario.Leave, scenario.Join,
+	scenario.Write, scenario.Guard, scenario.Transfer, scenario.Leave, scenario.Join,
 }
 
 // Programs returns a generator of programs that fit the scenario, of at most so
@@ -39,7 +39,7 @@ func Programs(s scenario.Scenario, steps int) *rapid.Generator[scenario.Program]
 		return placed{
 			node:   rapid.IntRange(0, nodes-1).Draw(t, "node"),
 			worker: rapid.IntRange(0, workers-1).Draw(t, "worker"),
-			step:   Steps(actors).Draw(t, "step"),
+			step:   Steps(nodes, actors).Draw(t, "step"),
 		}
 	})
 	return rapid.Custom(func(t *rapid.T) scenario.Program {
@@ -56,8 +56,8 @@ func Programs(s scenario.Scenario, steps int) *rapid.Generator[scenario.Program]
 	})
 }
 
-// Steps returns a generator of single steps on so many actors.
-func Steps(actors int) *rapid.Generator[scenario.Step] {
+// Steps returns a generator of single steps on so many nodes and actors.
+func Steps(nodes, actors int) *rapid.Generator[scenario.Step] {
 	return rapid.Custom(func(t *rapid.T) scenario.Step {
 		st := scenario.Step{
 			After: milliseconds(afterMax).Draw(t, "after"),
@@ -66,13 +66,16 @@ func Steps(actors int) *rapid.Generator[scenario.Step] {
 		if st.Do.OfActor() {
 			st.Actor = rapid.IntRange(0, actors-1).Draw(t, "actor")
 		}
+		if st.Do == scenario.Transfer {
+			st.To = rapid.IntRange(0, nodes-1).Draw(t, "to")
+		}
 		if st.Do.MayGiveUp() {
 			st.Within = milliseconds(withinMax).Draw(t, "within")
 		}
 		if st.Do.IsEffect() {
 			st.For = milliseconds(forMax).Draw(t, "for")
 		}
-		if st.Do == scenario.Release {
+		if st.Do == scenario.Release || st.Do == scenario.Transfer {
 			st.Again = rapid.Bool().Draw(t, "again")
 		}
 		return st
