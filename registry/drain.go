@@ -98,14 +98,14 @@ func (s *Session) Drain(ctx context.Context, o DrainOptions) (Drained, error) {
 	return d.sum, nil
 }
 
-// drain is the state of one Drain. Its own task alone touches sum and doubtful.
+// drain is the state of one Drain. Its own task alone touches sum and failed.
 type drain struct {
-	s        *Session
-	o        DrainOptions
-	began    freshness
-	total    int // owned when it began
-	sum      Drained
-	doubtful []drainedActor // whose outcome is unknown
+	s      *Session
+	o      DrainOptions
+	began  freshness
+	total  int // owned when it began
+	sum    Drained
+	failed []drainedActor // not given away, or in doubt
 
 	mu       sync.Mutex
 	ended    []drainedActor // not counted yet
@@ -142,6 +142,7 @@ func (d *drain) run(ctx context.Context) error {
 		d.sum.Left = -1
 		return err
 	}
+	s.r.emit(s.event(EventDraining))
 	d.sum.Left = d.total
 	err = d.pass(ctx)
 	if ferr := d.finish(); err == nil {
@@ -236,10 +237,8 @@ func (d *drain) waitUntilUnder(ctx context.Context, n int) error {
 
 func (d *drain) count(a drainedActor) {
 	switch {
-	case errors.Is(a.err, ErrUnknown):
-		d.doubtful = append(d.doubtful, a)
 	case a.err != nil:
-		d.sum.Kept = append(d.sum.Kept, Kept{a.actor, a.err})
+		d.failed = append(d.failed, a)
 	case a.fate == fateMoved:
 		d.sum.Moved++
 		d.sum.Left--
@@ -286,13 +285,11 @@ func (d *drain) giveAway(ctx context.Context, actor ActorID) (fate, error) {
 			known = anew
 			continue
 		case errors.Is(err, ErrNoNode):
-			return released(c.Release(ctx))
+			return freed(c.giveBack(ctx))
 		case err != nil:
 			return fateGone, err
 		}
-		_, err = c.transfer(ctx, Target{Node: n.ID, Incarnation: n.Incarnation}, payload, func(tx store.Tx, _, to *sessionRecord) error {
-			return s.r.takesActors(tx, to, sessionID{n.ID, n.Incarnation})
-		})
+		_, err = c.move(ctx, sessionID{n.ID, n.Incarnation}, payload, nil)
 		switch {
 		case err == nil:
 			s.r.countIn(sessionID{n.ID, n.Incarnation}, 1)
@@ -315,12 +312,6 @@ func (d *drain) known() freshness {
 	return f
 }
 
-// refusesActor reports whether a transfer had no effect because of its target:
-// another may take the actor.
-func refusesActor(err error) bool {
-	return (errors.Is(err, errRefused) || errors.Is(err, ErrNotActive)) && !errors.Is(err, ErrUnknown)
-}
-
 // handleToGive returns a Valid handle of an actor that the session owns; fresh means
 // that nobody had one before. Its holder may have stopped believing, because a
 // release or a transfer has failed: then the handle is a new one, and what is in
@@ -336,40 +327,43 @@ func (s *Session) handleToGive(ctx context.Context, actor ActorID) (c *Claim, fr
 	if owner.Node != s.id.node || owner.Incarnation != s.id.incarnation {
 		return nil, false, ErrNotOwner
 	}
-	c, err = s.claim(ctx, actor)
+	c, err = s.claimTold(ctx, actor)
 	if errors.Is(err, ErrDraining) || errors.Is(err, ErrHeld) {
 		err = ErrNotOwner // it has gone meanwhile
 	}
 	return c, false, err
 }
 
-func released(err error) (fate, error) {
+func freed(err error) (fate, error) {
 	if errors.Is(err, ErrNotOwner) || errors.Is(err, ErrSuperseded) {
 		return fateGone, nil
 	}
 	return fateReleased, err
 }
 
-// finish settles what is in doubt, and counts what is left.
+// finish settles what is in doubt, looks what has become of the actors that were not
+// given away, and counts what is left.
 func (d *drain) finish() error {
 	s := d.s
 	ctx, cancel := s.r.host.WithTimeout(s.r.host.Context(), d.o.PerActor)
 	defer cancel()
 	var err error
-	for batch := range slices.Chunk(d.doubtful, MaxBatch) {
+	for batch := range slices.Chunk(d.failed, MaxBatch) {
 		owned := make([]bool, len(batch))
 		if err == nil {
 			err = s.settleAndLook(ctx, batch, owned)
 		}
 		for i, a := range batch {
+			inDoubt := errors.Is(a.err, ErrUnknown)
 			switch {
-			case err != nil:
-				d.sum.Kept = append(d.sum.Kept, Kept{a.actor, a.err})
-			case owned[i]:
+			case err == nil && owned[i] && inDoubt:
 				d.sum.Kept = append(d.sum.Kept, Kept{a.actor, fmt.Errorf("it is settled that this was not done in time: %s", a.err.Error())})
+			case err != nil || owned[i]:
+				d.sum.Kept = append(d.sum.Kept, Kept{a.actor, a.err})
+			case inDoubt:
+				d.count(drainedActor{a.actor, a.fate, nil})
 			default:
-				a.err = nil
-				d.count(a)
+				d.count(drainedActor{a.actor, fateGone, nil})
 			}
 		}
 	}

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -97,59 +96,83 @@ type placeTurn struct {
 	callers  int         // that act or wait
 	begun    uint64      // how many have acted
 	ended    clock.Event // set when the one that acts has ended; nil when none does
-	answer   Placed      // of the newest that succeeded
+	answer   Owner       // found by the newest that succeeded
 	answered uint64      // its number
 }
 
 // placeInTurn acts unless another call that began to act after this one was made
 // has found an answer: that answer was true between this call and its return.
-func (r *Registry) placeInTurn(ctx context.Context, actor ActorID, o PlaceOptions) (p Placed, err error) {
+func (r *Registry) placeInTurn(ctx context.Context, actor ActorID, o PlaceOptions) (Placed, error) {
 	fresh, mine := r.census.fromNow(), r.host.NewEvent()
-	acts := false
-	ps := &r.placements
+	t, seen := r.placements.join(actor)
+	defer r.placements.leave(actor, t)
+	for {
+		ended, owner := r.placements.act(t, mine, seen)
+		switch {
+		case owner != (Owner{}):
+			return Placed{Owner: owner}, nil
+		case ended != nil:
+			if err := ended.Wait(ctx); err != nil {
+				return Placed{}, err
+			}
+			continue
+		}
+		var found *Placed
+		defer func() { r.placements.end(t, mine, found) }() // also when a strategy panics
+		p, err := r.place(ctx, actor, o, fresh)
+		if err == nil {
+			found = &p
+		}
+		return p, err
+	}
+}
+
+// join returns the turn of an actor and how many have acted in it so far.
+func (ps *placements) join(a ActorID) (t *placeTurn, seen uint64) {
 	ps.mu.Lock()
-	t := ps.turns[actor]
+	defer ps.mu.Unlock()
+	t = ps.turns[a]
 	if t == nil {
 		t = &placeTurn{}
-		ps.turns[actor] = t
+		ps.turns[a] = t
 	}
 	t.callers++
-	defer func() { // with the lock held; also when a strategy panics
-		if acts {
-			t.ended = nil
-		}
-		if t.callers--; t.callers == 0 {
-			delete(ps.turns, actor)
-		}
-		ps.mu.Unlock()
-		if acts {
-			mine.Set()
-		}
-	}()
-	for seen := t.begun; t.ended != nil; {
-		ended := t.ended
-		ps.mu.Unlock()
-		err := ended.Wait(ctx)
-		ps.mu.Lock()
-		if err != nil {
-			return Placed{}, err
-		}
-		if t.answered > seen {
-			return Placed{Owner: t.answer.Owner}, nil
-		}
+	return t, t.begun
+}
+
+func (ps *placements) leave(a ActorID, t *placeTurn) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if t.callers--; t.callers == 0 {
+		delete(ps.turns, a)
+	}
+}
+
+// act returns an answer that was found by one who began after seen, or else the
+// event for which to wait, or neither: then it is the caller's turn, until it calls
+// end.
+func (ps *placements) act(t *placeTurn, mine clock.Event, seen uint64) (wait clock.Event, answer Owner) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	switch {
+	case t.answered > seen:
+		return nil, t.answer
+	case t.ended != nil:
+		return t.ended, Owner{}
 	}
 	t.begun++
-	number := t.begun
-	acts, t.ended = true, mine
-	ps.mu.Unlock()
-	defer ps.mu.Lock()
-	p, err = r.place(ctx, actor, o, fresh)
-	if err == nil {
-		ps.mu.Lock()
-		t.answer, t.answered = p, number
-		ps.mu.Unlock()
+	t.ended = mine
+	return nil, Owner{}
+}
+
+func (ps *placements) end(t *placeTurn, mine clock.Event, found *Placed) {
+	ps.mu.Lock()
+	t.ended = nil
+	if found != nil {
+		t.answer, t.answered = found.Owner, t.begun
 	}
-	return p, err
+	ps.mu.Unlock()
+	mine.Set()
 }
 
 // place looks for an owner, and then for a node to be one, until a transaction
@@ -186,7 +209,7 @@ func (r *Registry) place(ctx context.Context, actor ActorID, o PlaceOptions, fre
 		switch {
 		case err == nil:
 			return placed, nil
-		case errors.Is(err, errRefused):
+		case refusesActor(err):
 			refused[sessionID{n.ID, n.Incarnation}] = true
 			known = r.census.fromNow() // what was known of the nodes is out of date
 		case !errors.Is(err, errGone):
@@ -221,11 +244,8 @@ func (r *Registry) lookUp(ctx context.Context, actor ActorID) (owner Owner, err 
 	return owner, err
 }
 
-// Why one attempt at a placement had no effect, and another may.
-var (
-	errRefused = errors.New("the chosen node takes no actors any more")
-	errGone    = errors.New("no trace of an attempt in doubt is left")
-)
+// errGone: an attempt in doubt may have had no effect; another may.
+var errGone = errors.New("no trace of an attempt in doubt is left")
 
 // placing is the state of one attempt to make a node an actor's owner over its
 // transactions. It is a claim on the node's behalf.
@@ -299,7 +319,10 @@ func (p *placing) attempt(tx store.Tx) error {
 		// on its way conflicts with the next attempt.
 		return fmt.Errorf("%w: %w", ErrUnknown, errGone)
 	}
-	if err := r.takesActors(tx, to, id); err != nil {
+	if err := (Target{Node: id.node, Incarnation: id.incarnation}).takes(to); err != nil {
+		return err
+	}
+	if err := r.hasRoom(tx, to, id); err != nil {
 		return err
 	}
 	if rec != nil {
@@ -309,47 +332,4 @@ func (p *placing) attempt(tx store.Tx) error {
 	r.own(tx, id, to.epoch, p.actor, p.op)
 	r.deliver(tx, id, p.actor, p.payload)
 	return nil
-}
-
-// takesActors returns errRefused unless the session, whose node's record s is, is
-// Active and has room.
-func (r *Registry) takesActors(tx store.Tx, s *sessionRecord, id sessionID) error {
-	if !s.takes(id.incarnation) {
-		return fmt.Errorf("%w: %q is not active", errRefused, id.node)
-	}
-	if s.capacity == 0 {
-		return nil
-	}
-	owned, err := readLoad(tx.Snapshot(), r.keys.load(id.node, id.incarnation))
-	if err == nil && owned >= s.capacity-capacitySlack(s.capacity) {
-		// Nearly full: now every change of the load counts.
-		owned, err = readLoad(tx, r.keys.load(id.node, id.incarnation))
-	}
-	if err == nil && owned >= s.capacity {
-		err = fmt.Errorf("%w: %q owns %d actors and takes %d", errRefused, id.node, owned, s.capacity)
-	}
-	return err
-}
-
-// capacitySlack is how many actors below its capacity a node counts as nearly
-// full: reading its load then conflicts with what changes it.
-func capacitySlack(capacity int64) int64 { return max(8, capacity/8) }
-
-func readLoad(tx store.Reader, key []byte) (int64, error) {
-	v, err := tx.Get(key)
-	if err != nil {
-		return 0, err
-	}
-	return decodeLoad(v)
-}
-
-// decodeLoad returns 0 for a nil value.
-func decodeLoad(v []byte) (int64, error) {
-	switch len(v) {
-	case 0:
-		return 0, nil
-	case 8:
-		return int64(binary.LittleEndian.Uint64(v)), nil
-	}
-	return 0, fmt.Errorf("%w: load of %d bytes, 8 expected", ErrCorrupt, len(v))
 }

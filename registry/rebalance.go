@@ -163,10 +163,7 @@ func (s *Session) moveIfBetter(ctx context.Context, actor ActorID, to *Node, rel
 			return Owner{}, err
 		}
 	}
-	return c.transfer(ctx, Target{Node: target.node, Incarnation: target.incarnation}, payload, func(tx store.Tx, me, at *sessionRecord) error {
-		if err := s.r.takesActors(tx, at, target); err != nil {
-			return err
-		}
+	return c.move(ctx, target, payload, func(tx store.Tx, me, at *sessionRecord) error {
 		return s.wouldEven(tx, me, at, target, relative)
 	})
 }
@@ -188,8 +185,9 @@ func (s *Session) lookBeforeMove(tx store.Reader, target sessionID, relative boo
 		return s.endedError(me)
 	case me.status == statusDraining:
 		return ErrDraining
-	case !at.takes(target.incarnation):
-		return errRefused
+	}
+	if err := (Target{Node: target.node, Incarnation: target.incarnation}).takes(at); err != nil {
+		return err
 	}
 	return s.wouldEven(tx, me, at, target, relative)
 }

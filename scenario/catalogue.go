@@ -140,6 +140,32 @@ var catalogue = []Scenario{
 		},
 	},
 	{
+		Name:      "placement",
+		About:     "everybody places actors, on nodes that are small, not ready, drain, leave and die",
+		Sometimes: []string{"placed", "found", "no-node", "full", "target-refused", "accepted", "claimed-given", "doubt-applied", "takeover", "drained", "passed-on", "crashed", "audited"},
+		MinSeeds:  200,
+		shape: shape{
+			nodes: 4, workers: 2, actors: 5, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
+			think: 500 * time.Millisecond, faults: 10, menu: placementFaults, hasty: true, accepts: true, lateReady: true,
+			capacities: []int64{1, 2, 1, 0},
+			mix:        mix{claim: 1, use: 1, write: 2, guard: 2, release: 5, place: 14, drain: 1, lookup: 2, leave: 1},
+		},
+	},
+	{
+		Name:  "rolling-restart",
+		About: "nodes drain, leave and come back one after the other, and level out what they own, while actors are placed and used",
+		Sometimes: []string{
+			"drained", "drain-moved", "drain-freed", "drain-kept", "drain-resumed", "draining-refused", "passed-on", "rebalanced",
+			"accepted", "target-refused", "left", "rejoined", "doubt-applied", "audited",
+		},
+		MinSeeds: 200,
+		shape: shape{
+			nodes: 4, workers: 2, actors: 6, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
+			think: 500 * time.Millisecond, faults: 8, menu: placementFaults, hasty: true, accepts: true,
+			mix: mix{claim: 2, use: 1, write: 2, guard: 2, release: 1, place: 8, drain: 3, rebalance: 3, lookup: 2},
+		},
+	},
+	{
 		Name:      "mixed",
 		About:     "everything at once: five nodes, all operations, every kind of fault",
 		Sometimes: []string{"held", "moved", "takeover", "released", "left", "silent", "revoked", "degraded", "recovered", "lost", "rejoined", "doubt-applied", "doubt-dropped", "crashed", "audited"},

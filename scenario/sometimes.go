@@ -44,6 +44,18 @@ const (
 	evToldFailed                     // … of one that was revoked
 	evResumed                        // a process went on watching where its last life had stopped
 	evAgreed                         // two watchers had been told up to one point
+	evPlaced                         // a placement made a node an owner
+	evFound                          // … or found one
+	evNoNode                         // … or found no node that takes actors
+	evFull                           // a node was full when it was to be given an actor
+	evDrained                        // a session has given everything away
+	evDrainMoved                     // a drain moved an actor
+	evDrainFreed                     // … or released it
+	evDrainKept                      // … or ended with actors left
+	evDrainResumed                   // … and another has finished its work
+	evDrainRefused                   // a session that drains refused a claim
+	evPassedOn                       // a drain moved an actor that nobody had accepted
+	evRebalanced                     // a rebalance moved an actor
 	evAudited                        // the audit claimed every actor
 	eventCount
 )
@@ -55,7 +67,9 @@ var eventNames = [eventCount]string{
 	"late-doubt", "stale-refused", "guard-refused", "crashed", "overlap",
 	"transferred", "accepted", "claimed-given", "given-lost", "transfer-unknown", "transfer-repeated",
 	"transfer-found", "transfer-redone", "target-refused", "crashed-in-transfer",
-	"told-joining", "told-ready", "told-left", "told-failed", "resumed", "agreed", "audited",
+	"told-joining", "told-ready", "told-left", "told-failed", "resumed", "agreed",
+	"placed", "found", "no-node", "full", "drained", "drain-moved", "drain-freed", "drain-kept", "drain-resumed",
+	"draining-refused", "passed-on", "rebalanced", "audited",
 }
 
 func (r *run) happened(e event) { r.events[e]++ }
