@@ -145,7 +145,7 @@ func (d *drain) run(ctx context.Context) error {
 	s.r.emit(s.event(EventDraining))
 	d.sum.Left = d.total
 	err = d.pass(ctx)
-	if ferr := d.finish(); err == nil {
+	if ferr := d.finish(); err == nil || errors.Is(ferr, ErrSessionLost) {
 		err = ferr
 	}
 	if err == nil && d.sum.Left > 0 {
@@ -285,7 +285,11 @@ func (d *drain) giveAway(ctx context.Context, actor ActorID) (fate, error) {
 			known = anew
 			continue
 		case errors.Is(err, ErrNoNode):
-			return freed(c.giveBack(ctx))
+			err := c.giveBack(ctx)
+			if errors.Is(err, ErrSuperseded) {
+				return d.giveAway(ctx, actor)
+			}
+			return freed(err)
 		case err != nil:
 			return fateGone, err
 		}
@@ -294,8 +298,10 @@ func (d *drain) giveAway(ctx context.Context, actor ActorID) (fate, error) {
 		case err == nil:
 			s.r.countIn(sessionID{n.ID, n.Incarnation}, 1)
 			return fateMoved, nil
-		case errors.Is(err, ErrNotOwner), errors.Is(err, ErrSuperseded):
+		case errors.Is(err, ErrNotOwner):
 			return fateGone, nil
+		case errors.Is(err, ErrSuperseded):
+			return d.giveAway(ctx, actor) // somebody has claimed it, and serves it now
 		case !refusesActor(err):
 			return fateMoved, err
 		}
@@ -312,15 +318,16 @@ func (d *drain) known() freshness {
 	return f
 }
 
-// handleToGive returns a Valid handle of an actor that the session owns; fresh means
-// that nobody had one before. Its holder may have stopped believing, because a
-// release or a transfer has failed: then the handle is a new one, and what is in
-// doubt has no effect any more. ErrNotOwner: the session does not own it.
+// handleToGive returns a handle of an actor that the session owns: a Valid one, or,
+// with fresh set, one that nobody else has, and that nobody is handed any more. Its
+// holder may have stopped believing, because a release or a transfer has failed:
+// then the handle is a new one, and what is in doubt has no effect any more.
+// ErrNotOwner: the session does not own it.
 func (s *Session) handleToGive(ctx context.Context, actor ActorID) (c *Claim, fresh bool, err error) {
-	if c = s.lastHandle(actor); c != nil && c.Valid() {
-		return c, false, nil
+	if c = s.lastHandle(actor); c != nil && (c.unserved || c.Valid()) {
+		return c, c.unserved, nil
 	}
-	c, fresh, owner, err := s.adopt(ctx, actor)
+	c, fresh, owner, err := s.adoptTo(ctx, actor, s.unservedHandle)
 	if err != nil || c != nil {
 		return c, fresh, err
 	}
@@ -334,8 +341,18 @@ func (s *Session) handleToGive(ctx context.Context, actor ActorID) (c *Claim, fr
 	return c, false, err
 }
 
+// unservedHandle makes a handle that is not Valid: a Claim gets another one.
+func (s *Session) unservedHandle(a ActorID, t Token, payload []byte) *Claim {
+	c := &Claim{s: s, actor: a, token: t, payload: payload, unserved: true}
+	c.released.Store(true)
+	s.mu.Lock()
+	s.claims[a] = c
+	s.mu.Unlock()
+	return c
+}
+
 func freed(err error) (fate, error) {
-	if errors.Is(err, ErrNotOwner) || errors.Is(err, ErrSuperseded) {
+	if errors.Is(err, ErrNotOwner) {
 		return fateGone, nil
 	}
 	return fateReleased, err
@@ -348,10 +365,11 @@ func (d *drain) finish() error {
 	ctx, cancel := s.r.host.WithTimeout(s.r.host.Context(), d.o.PerActor)
 	defer cancel()
 	var err error
+	left := -1
 	for batch := range slices.Chunk(d.failed, MaxBatch) {
 		owned := make([]bool, len(batch))
 		if err == nil {
-			err = s.settleAndLook(ctx, batch, owned)
+			left, err = s.settleAndLook(ctx, batch, owned)
 		}
 		for i, a := range batch {
 			inDoubt := errors.Is(a.err, ErrUnknown)
@@ -367,31 +385,32 @@ func (d *drain) finish() error {
 			}
 		}
 	}
-	if err == nil {
-		d.sum.Left, err = s.countOwned(ctx)
+	if err == nil && left < 0 {
+		left, err = s.countOwned(ctx)
 	}
 	switch {
 	case errors.Is(err, ErrSessionLost):
-		d.sum.Left = 0
+		d.sum.Left, d.sum.Kept = 0, nil
 	case err != nil:
 		d.sum.Left = -1
 	default:
+		d.sum.Left = left
 		d.sum.Gone = d.total - d.sum.Moved - d.sum.Released - d.sum.Left
 	}
 	slices.SortFunc(d.sum.Kept, func(a, b Kept) int { return cmp.Compare(a.Actor, b.Actor) })
 	return err
 }
 
-// settleAndLook finds out which of the actors the session still owns, and makes
-// commits about them that are still on their way conflict.
-func (s *Session) settleAndLook(ctx context.Context, actors []drainedActor, owned []bool) error {
-	keys := make([][]byte, 0, len(actors)+1)
+// settleAndLook finds out which of the actors the session still owns, and how many
+// in all, and makes commits about them that are still on their way conflict.
+func (s *Session) settleAndLook(ctx context.Context, actors []drainedActor, owned []bool) (left int, err error) {
+	keys := make([][]byte, 0, len(actors)+2)
 	for _, a := range actors {
 		keys = append(keys, s.r.keys.owned(s.id.node, s.id.incarnation, a.actor))
 	}
-	keys = append(keys, s.r.keys.state(s.id.node))
+	keys = append(keys, s.r.keys.state(s.id.node), s.r.keys.load(s.id.node, s.id.incarnation))
 	doubt := false
-	_, err := s.r.transact(ctx, s.event(0), &doubt, func(tx store.Tx) error {
+	_, err = s.r.transact(ctx, s.event(0), &doubt, func(tx store.Tx) error {
 		vs, err := tx.GetAll(keys...)
 		if err != nil {
 			return err
@@ -403,6 +422,11 @@ func (s *Session) settleAndLook(ctx context.Context, actors []drainedActor, owne
 		if !me.lives(s.id.incarnation) {
 			return s.endedError(me)
 		}
+		n, err := decodeLoad(vs[len(actors)+1])
+		if err != nil {
+			return err
+		}
+		left = int(n)
 		for i, a := range actors {
 			owned[i] = vs[i] != nil
 			key := s.r.keys.actor(a.actor)
@@ -411,7 +435,7 @@ func (s *Session) settleAndLook(ctx context.Context, actors []drainedActor, owne
 		return nil
 	})
 	s.learn(err)
-	return err
+	return left, err
 }
 
 // countOwned returns how many actors the session owns.

@@ -135,7 +135,7 @@ var catalogue = []Scenario{
 		MinSeeds: 200,
 		shape: shape{
 			nodes: 3, workers: 2, actors: 3, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
-			think: 600 * time.Millisecond, faults: 10, menu: handOffFaults, also: halfWay, hasty: true, accepts: true,
+			think: 600 * time.Millisecond, faults: 10, menu: handOffFaults, also: handOffStrikes, hasty: true, accepts: true,
 			mix: mix{claim: 5, wait: 2, use: 2, write: 2, guard: 3, release: 2, transfer: 10, lookup: 3, leave: 1},
 		},
 	},

@@ -34,6 +34,7 @@ type handOvers struct {
 	got    map[holding]string // the payload that came with a handle
 	lost   map[holding]bool   // ended before anybody got a handle
 	taken  map[holding]bool   // somebody got a handle
+	back   map[holding]bool   // given back by its session
 }
 
 // holding names an ownership.
@@ -54,7 +55,7 @@ func (h *handOvers) init() {
 	if h.moves == nil {
 		h.moves, h.denied = make(map[string]move), make(map[string]bool)
 		h.made, h.got, h.lost = make(map[holding]string), make(map[holding]string), make(map[holding]bool)
-		h.taken = make(map[holding]bool)
+		h.taken, h.back = make(map[holding]bool), make(map[holding]bool)
 	}
 }
 
@@ -73,9 +74,7 @@ func (l *life) transfer(ctx context.Context, st Step) {
 	r := l.n.r
 	c, m := l.held[st.Actor], move{}
 	if u := l.undone[st.Actor]; u != nil {
-		if c, m = u, l.moves[st.Actor]; m.from != c.Token() {
-			m = move{} // it was a release
-		}
+		c, m = u, l.moves[st.Actor]
 	}
 	if c == nil {
 		return
@@ -89,11 +88,16 @@ func (l *life) transfer(ctx context.Context, st Step) {
 	}
 	tctx, cancel := l.brief(ctx, st)
 	defer cancel()
-	if !l.transferClaim(tctx, c, m) && st.Again && l.undone[st.Actor] == c {
-		again, cancel := l.brief(ctx, Step{})
-		defer cancel()
-		l.transferClaim(again, c, m)
+	if l.transferClaim(tctx, c, m) || !st.Again || l.undone[st.Actor] != c {
+		return
 	}
+	if r.world.Draw("take-back", l.n.key, uint64(len(r.hand.moves)))%2 == 0 {
+		l.claim(ctx, Step{Do: Claim, Actor: st.Actor})
+		return
+	}
+	again, cancel := l.brief(ctx, Step{})
+	defer cancel()
+	l.transferClaim(again, c, m)
 }
 
 // transferClaim reports whether the claim is given away for sure.
@@ -107,7 +111,7 @@ func (l *life) transferClaim(ctx context.Context, c *registry.Claim, m move) boo
 		l.undone[actor] = nil
 	}
 	delete(r.hand.denied, m.payload)
-	l.moves[actor], l.moving[actor] = m, true
+	l.moving[actor] = true
 	o, err := c.Transfer(ctx, target, registry.TransferOptions{Payload: []byte(m.payload)})
 	version := taken(&l.moved[actor])
 	l.moving[actor] = false
@@ -138,14 +142,14 @@ func (l *life) transferClaim(ctx context.Context, c *registry.Claim, m move) boo
 			return true
 		}
 		r.happened(evTransferUnknown)
-		l.undone[actor] = c
+		l.undone[actor], l.moves[actor] = c, m
 		return false
 	case linearizability.OutcomeFailed:
 		if errors.Is(err, registry.ErrNotActive) {
 			r.happened(evTargetRefused)
 		}
 		if !errors.Is(err, registry.ErrSuperseded) && !c.Valid() {
-			l.undone[actor] = c
+			l.undone[actor], l.moves[actor] = c, m
 		}
 	default: // there is nothing to give
 	}
@@ -163,6 +167,26 @@ func (r *run) made(m move, token registry.Token) {
 	r.acquired(m.actor, token, m.to)
 	if got, ok := r.hand.got[key]; ok && got != m.payload {
 		r.wrongPayload(key, got, m.payload)
+	}
+	r.checkGivenBack(key)
+}
+
+// gaveBack notes that a session has given an actor back for which nobody had a
+// handle.
+func (r *run) gaveBack(e registry.Event) {
+	if r.hand.moves == nil {
+		return
+	}
+	key := holding{r.actorIndex[e.Actor], e.Token}
+	r.hand.back[key] = true
+	r.checkGivenBack(key)
+}
+
+// checkGivenBack: what a session was given is not for the session to give back.
+func (r *run) checkGivenBack(key holding) {
+	if h := &r.hand; h.back[key] && h.made[key] != "" && h.got[key] == "" {
+		r.world.Fail("given-and-given-back", fmt.Errorf("token %v of %q came by %q, and its session gave it back before anybody had the handle",
+			key.token, r.actors[key.actor], h.made[key]))
 	}
 }
 
@@ -200,7 +224,7 @@ func (l *life) accept(ctx context.Context, s *registry.Session) {
 		}
 		actor := r.actorIndex[c.Actor()]
 		for _, known := range l.n.granted {
-			if known == c {
+			if known.Actor() == c.Actor() && known.Token() == c.Token() {
 				r.world.Fail("given-twice", fmt.Errorf("token %v of %q was handed out before", c.Token(), c.Actor()))
 			}
 		}
@@ -211,7 +235,7 @@ func (l *life) accept(ctx context.Context, s *registry.Session) {
 		r.happened(evAccepted)
 		// Some take their time with each.
 		if r.world.Draw("slow-acceptor", l.n.key, uint64(c.Token()))%4 == 0 {
-			l.sleep(ctx, r.shape.ttl/4)
+			l.sleep(ctx, min(r.shape.ttl/4, max(0, chaosEnds-l.now())))
 		}
 	}
 }

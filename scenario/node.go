@@ -44,7 +44,7 @@ type life struct {
 	undone  []*registry.Claim        // by actor; a claim whose release or transfer failed or is in doubt
 	handed  map[holding]string       // the payload of what a drain or a rebalance gives away
 	adopted map[holding]bool         // given away by a drain that has found it in the inbox
-	moves   []move                   // by actor; the last transfer
+	moves   []move                   // by actor; the transfer, if it was one
 	moving  []bool                   // by actor; a transfer is under way
 	moved   []store.Version          // version of the last transfer seen, by actor
 	ends    []store.Version          // version of the last release seen, by actor
@@ -258,6 +258,9 @@ func (l *life) event(e registry.Event) {
 	case registry.EventGiveBackEnd:
 		if e.Err == nil {
 			r.happened(evGivenBack)
+			if l.givesAway != "drain" {
+				r.gaveBack(e)
+			}
 		}
 	case registry.EventHealth:
 		l.health(e)

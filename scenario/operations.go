@@ -291,7 +291,7 @@ func (l *life) releaseClaim(ctx context.Context, actor int, c *registry.Claim) b
 		return true
 	case linearizability.OutcomeUnknown, linearizability.OutcomeFailed:
 		if !errors.Is(err, registry.ErrSuperseded) {
-			l.undone[actor] = c
+			l.undone[actor], l.moves[actor] = c, move{}
 		}
 	default: // there is nothing to release
 	}

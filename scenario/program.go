@@ -39,7 +39,7 @@ type Step struct {
 	To     int           // transfer: the node, from 0 on
 	Within time.Duration // see MayGiveUp: give up after so long; 0: be patient
 	For    time.Duration // write, guard: the work between asking Valid and the effect
-	Again  bool          // release: when it is not released for sure, claim it at once; transfer: do it once more
+	Again  bool          // release: when it is not released for sure, claim it at once; transfer: do it once more, or claim the actor
 }
 
 // Action is what a step does.
