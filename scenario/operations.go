@@ -171,7 +171,7 @@ func (l *life) grant(actor int, c *registry.Claim) {
 	}
 	r.handedOut(l, actor, c)
 	r.gap(actor, c.Token())
-	r.acquired(actor, c.Token(), session{c.Session().Node(), c.Session().Incarnation()})
+	r.granted(actor, c.Token(), session{c.Session().Node(), c.Session().Incarnation()})
 	r.lastOwner[actor] = owner{node: l.n.id, token: c.Token(), kept: true, valid: valid}
 	l.held[actor] = c
 	r.tokens[actor] = append(r.tokens[actor], c.Token())

@@ -17,7 +17,14 @@ type tenure struct {
 	over    bool // its end may have begun
 }
 
-// acquired notes that a session owns an actor.
+// granted notes that a session has the handle of an actor. It may be a new one, after
+// the end of the ownership seemed to have begun.
+func (r *run) granted(actor int, token registry.Token, s session) {
+	delete(r.tenures, holding{actor, token})
+	r.acquired(actor, token, s)
+}
+
+// acquired notes that a session came to own an actor.
 func (r *run) acquired(actor int, token registry.Token, s session) {
 	newest := token
 	for key := range r.tenures { //determinism:allow a maximum
@@ -26,7 +33,7 @@ func (r *run) acquired(actor int, token registry.Token, s session) {
 		}
 	}
 	key := holding{actor, token}
-	if t := r.tenures[key]; t == nil || t.over {
+	if r.tenures[key] == nil {
 		r.tenures[key] = &tenure{session: s, since: r.world.Now()}
 	}
 	for key, t := range r.tenures { //determinism:allow each for itself
@@ -40,7 +47,9 @@ func (r *run) acquired(actor int, token registry.Token, s session) {
 func (r *run) ending(actor int, token registry.Token) {
 	if t := r.tenures[holding{actor, token}]; t != nil {
 		t.over = true
+		return
 	}
+	r.tenures[holding{actor, token}] = &tenure{over: true} // nobody has learnt yet that it began
 }
 
 // sessionEnding notes that the sessions of a node that were joined so far may come
