@@ -304,6 +304,7 @@ var members = [...]memberSpec{
 	{"actor", memberField * member(fieldActor), valueString},
 	{"token", memberField * member(fieldToken), valueNumber},
 	{"replace", memberField * member(fieldReplace), valueBool},
+	{"given", memberField * member(fieldGiven), valueBool},
 	{"owner", memberField * member(fieldOwner), valueString},
 	{"owner_inc", memberField * member(fieldOwnerIncarnation), valueNumber},
 	{"new_token", memberField * member(fieldNewToken), valueNumber},
@@ -356,7 +357,11 @@ func (ev *event) set(d *decoder, key []byte, v value) error {
 	case valueNumber:
 		return ev.setNumber(m.name, m.bit, v.number)
 	case valueBool:
-		ev.op.Replace = v.truth
+		if m.bit == memberField*member(fieldGiven) {
+			ev.op.Given = v.truth
+		} else {
+			ev.op.Replace = v.truth
+		}
 	}
 	return nil
 }

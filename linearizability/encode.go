@@ -148,7 +148,7 @@ func (o *Op) appendFields(b []byte, fields field) []byte {
 			b = appendString(b, o.Actor)
 		case fieldToken:
 			b = strconv.AppendUint(b, o.Token, 10)
-		case fieldReplace:
+		case fieldReplace, fieldGiven:
 			b = append(b, "true"...)
 		case fieldOwner:
 			b = appendString(b, o.OwnerNode)

@@ -16,7 +16,7 @@ import (
 // and has no result. Sessions are written node/incarnation. The operations are
 //
 //	join NODE [replace]         = ok INC | in-use INC | failed | unknown
-//	claim SESSION ACTOR         = ok TOKEN | held SESSION TOKEN | lost | failed | unknown
+//	claim SESSION ACTOR [given] = ok TOKEN | held SESSION TOKEN | lost | failed | unknown
 //	release SESSION ACTOR TOKEN = ok | not-owner | lost | failed | unknown
 //	transfer SESSION ACTOR TOKEN SESSION = ok TOKEN | not-owner | lost | failed | unknown
 //	lookup ACTOR                = ok SESSION TOKEN | unowned | failed
@@ -70,7 +70,10 @@ func parseOp(line string) (Op, error) {
 		op.Actor = words[3]
 	default:
 		op.Node, op.Incarnation = session(words[3])
-		op.Actor, op.Token = words[4], number(words[5])
+		op.Actor, op.Given = words[4], words[5] == "given"
+		if !op.Given {
+			op.Token = number(words[5])
+		}
 		op.OwnerNode, op.OwnerIncarnation = session(words[6])
 	}
 	if words[1] == "-" {
@@ -137,6 +140,9 @@ func notation(h *History) string {
 			fmt.Fprintf(&b, " %s/%d", o.Node, o.Incarnation)
 			if o.Actor != "" {
 				fmt.Fprintf(&b, " %s", o.Actor)
+			}
+			if o.Given {
+				b.WriteString(" given")
 			}
 			if o.Kind != KindClaim && o.Token != 0 {
 				fmt.Fprintf(&b, " %d", o.Token)

@@ -79,6 +79,7 @@ type Op struct {
 	Actor       string
 	Token       uint64 // release, transfer, use, write, guard: presented; claim, lookup: a result
 	Replace     bool   // join: ends a live session of the node
+	Given       bool   // claim: made by others on behalf of the session, and no act of it
 
 	Call   time.Duration
 	Return time.Duration // Open while pending
@@ -110,6 +111,7 @@ const (
 	fieldActor
 	fieldToken
 	fieldReplace
+	fieldGiven
 	fieldOwner
 	fieldOwnerIncarnation
 	fieldNewToken
@@ -125,6 +127,7 @@ var fieldNames = []struct {
 	{fieldActor, "actor"},
 	{fieldToken, "token"},
 	{fieldReplace, "replace"},
+	{fieldGiven, "given"},
 	{fieldOwner, "owner"},
 	{fieldOwnerIncarnation, "owner_inc"},
 	{fieldNewToken, "new_token"},
@@ -169,7 +172,7 @@ var kinds = [kindCount]struct {
 		},
 	},
 	KindClaim: {
-		name: "claim", invoke: fieldSet{must: sessionFields | fieldActor},
+		name: "claim", invoke: fieldSet{must: sessionFields | fieldActor, may: fieldGiven},
 		results: [outcomeCount]fieldSet{
 			OutcomeOK:      {true, fieldToken, fieldVersion},
 			OutcomeHeld:    {true, fieldToken | ownerFields, 0},
@@ -398,6 +401,9 @@ func (o *Op) fields() field {
 	}
 	if o.Replace {
 		f |= fieldReplace
+	}
+	if o.Given {
+		f |= fieldGiven
 	}
 	if o.OwnerNode != "" {
 		f |= fieldOwner

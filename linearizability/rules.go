@@ -24,8 +24,9 @@ const (
 	RuleValidAgain Rule = "valid-again"
 	// RuleActAfterEnd: a claim, use, guard or write of a session was successful
 	// although it was called after the session had left or had been told that it
-	// is lost. A release or a transfer is not an act: giving up what one no longer
-	// believes to own harms nobody.
+	// is lost. Not acts are a claim that others made for it, in which it has no part,
+	// and a release or a transfer: giving up what one no longer believes to own harms
+	// nobody.
 	RuleActAfterEnd Rule = "act-after-end"
 	// RuleVersionOrder: an effect has a lower commit version than one that had
 	// returned before it was called.
@@ -180,7 +181,7 @@ func (s *ruleSweep) called(i int32) {
 	}
 	switch op.Kind {
 	case KindUse, KindWrite, KindClaim, KindGuard:
-		if p.session != none && s.over[p.session] != none {
+		if p.session != none && !op.Given && s.over[p.session] != none {
 			s.report(RuleActAfterEnd, i, "a session acted after it knew that it was over", s.over[p.session])
 		}
 	default: // not an act of a session

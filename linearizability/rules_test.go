@@ -90,6 +90,12 @@ var realTimeCases = []struct {
 		rule:   RuleActAfterEnd,
 	},
 	{
+		name:   "a claim that others make for a session is no act of it",
+		accept: "0 1 join n1 = ok 1\n4 6 claim n1/1 b = lost\n7 8 claim n1/1 a given = ok 9",
+		reject: "0 1 join n1 = ok 1\n4 6 claim n1/1 b = lost\n7 8 claim n1/1 a = ok 9",
+		rule:   RuleActAfterEnd,
+	},
+	{
 		name:   "the loss of one session is no other's",
 		accept: "0 1 join n1 = ok 1\n2 3 lost n1/1 = ok\n4 5 join n1 replace = ok 6\n7 8 claim n1/6 a = ok 9",
 		reject: "0 1 join n1 = ok 1\n2 3 lost n1/1 = ok\n7 8 claim n1/1 a = ok 9",

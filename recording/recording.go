@@ -164,7 +164,8 @@ func Guarded(version store.Version, err error) linearizability.Result {
 }
 
 // Begun returns the operation that an event tells the registry to have begun by
-// itself: a revocation, or the release of what a claim in doubt has got. The
+// itself: a revocation, the release of what a claim in doubt has got, what Place does
+// on behalf of a session, which is a claim, and what Drain and Rebalance do. The
 // event with the same ID and one of the kinds of [Ended] ends it.
 func Begun(e registry.Event) (op linearizability.Op, ok bool) {
 	op = linearizability.Op{Node: string(e.Node), Incarnation: uint64(e.Incarnation)}
@@ -173,6 +174,11 @@ func Begun(e registry.Event) (op linearizability.Op, ok bool) {
 		op.Kind = linearizability.KindRevoke
 	case registry.EventGiveBackStart:
 		op.Kind, op.Actor, op.Token = linearizability.KindRelease, string(e.Actor), uint64(e.Token)
+	case registry.EventPlaceStart:
+		op.Kind, op.Actor, op.Given = linearizability.KindClaim, string(e.Actor), true
+	case registry.EventMoveStart:
+		op.Kind, op.Actor, op.Token = linearizability.KindTransfer, string(e.Actor), uint64(e.Token)
+		op.OwnerNode, op.OwnerIncarnation = string(e.Target.Node), uint64(e.Target.Incarnation)
 	default:
 		return linearizability.Op{}, false
 	}
@@ -190,9 +196,32 @@ func Ended(e registry.Event) (res linearizability.Result, ok bool) {
 			res = linearizability.Result{Outcome: linearizability.OutcomeFailed}
 		}
 		return res, true
+	case registry.EventPlaceEnd:
+		return placed(e), true
+	case registry.EventMoveEnd:
+		return Transferred(registry.Owner{Token: e.NewToken}, e.Err), true
 	default:
 		return linearizability.Result{}, false
 	}
+}
+
+// placed is the result of an attempt to make a session an actor's owner.
+func placed(e registry.Event) linearizability.Result {
+	var held *registry.HeldError
+	switch {
+	case e.Err == nil:
+		return linearizability.Result{Outcome: linearizability.OutcomeOK, Token: uint64(e.Token)}
+	case errors.Is(e.Err, registry.ErrUnknown):
+		return linearizability.Result{Outcome: linearizability.OutcomeUnknown}
+	case errors.As(e.Err, &held):
+		res := owned(held.Owner)
+		if held.Owner.Node != e.Node || held.Owner.Incarnation != e.Incarnation {
+			res.Outcome = linearizability.OutcomeHeld
+			return res
+		}
+		return linearizability.Result{Outcome: linearizability.OutcomeOK, Token: res.Token}
+	}
+	return linearizability.Result{Outcome: linearizability.OutcomeFailed}
 }
 
 // Lost is the note that a node was told that its session is lost.

@@ -118,6 +118,11 @@ func (s *Session) receive(ctx context.Context, yield func(*Claim, error) bool) (
 // believes in it. fresh means that the session was given the actor and nobody had
 // the handle before. Otherwise c is nil, and owner is who owns the actor.
 func (s *Session) adopt(ctx context.Context, actor ActorID) (c *Claim, fresh bool, owner Owner, err error) {
+	return s.adoptTo(ctx, actor, s.handle)
+}
+
+// adoptTo is adopt with the function that makes a fresh handle.
+func (s *Session) adoptTo(ctx context.Context, actor ActorID, handle func(ActorID, Token, []byte) *Claim) (c *Claim, fresh bool, owner Owner, err error) {
 	leave, err := s.enter(ctx, actor)
 	if err != nil {
 		return nil, false, Owner{}, err
@@ -159,7 +164,7 @@ func (s *Session) adopt(ctx context.Context, actor ActorID) (c *Claim, fresh boo
 	case !row.brings(rec):
 		return nil, false, owner, nil // what a claim in doubt has got, and which is being settled
 	}
-	c = s.handle(actor, rec.token(), row.payload)
+	c = handle(actor, rec.token(), row.payload)
 	s.accept(c)
 	return c, true, owner, nil
 }

@@ -17,6 +17,7 @@ type Claim struct {
 	actor    ActorID
 	token    Token
 	payload  []byte
+	unserved bool        // made to pass on what nobody has accepted; nobody was handed it
 	released atomic.Bool // the holder has stopped believing, for good
 
 	// Guarded by the actor's turn.
@@ -154,6 +155,9 @@ func (s *Session) claim(ctx context.Context, actor ActorID) (*Claim, error) {
 		token = Token(stamped(s.epoch, version))
 	}
 	if a.last == nil || a.last.token != token {
+		if a.last != nil && a.last.unserved {
+			a.payload = a.last.payload
+		}
 		c := s.handle(actor, token, a.payload)
 		if a.given {
 			s.accept(c)

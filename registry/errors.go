@@ -24,6 +24,12 @@ var (
 	// ErrSessionLost: the session has ended, or this node can no longer be sure
 	// that it has not. It never comes back; join again.
 	ErrSessionLost = errors.New("registry: session lost")
+	// ErrFull: the session that an actor was to be given to owns as many as its
+	// capacity allows.
+	ErrFull = errors.New("registry: the target is full")
+	// ErrNoNode: no node takes the actor: none is Active, has room, and is wanted by
+	// the strategy.
+	ErrNoNode = errors.New("registry: no node takes the actor")
 	// ErrExpired, beside [ErrSessionLost] in the cause of a session's context:
 	// the lease ran out without a renewal.
 	ErrExpired = errors.New("registry: lease expired")

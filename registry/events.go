@@ -35,8 +35,9 @@ const (
 	// EventLeft: a session was ended by its own node. Node, Incarnation, Version
 	// (zero when found out later).
 	EventLeft
-	// EventGiveBackStart: an attempt begins to give back an actor that a claim
-	// got whose caller did not learn so. Node, Incarnation, Actor, Token, ID.
+	// EventGiveBackStart: an attempt begins to give back an actor: one that a claim
+	// got whose caller did not learn so, or one that no node takes from a session
+	// that drains. Node, Incarnation, Actor, Token, ID.
 	EventGiveBackStart
 	// EventGiveBackEnd: that attempt ended. Node, Incarnation, Actor, Token, ID;
 	// Version when the actor was freed by it (zero when found out later); Err:
@@ -64,12 +65,31 @@ const (
 	// EventForgotten: this node has removed the record of a session that ended
 	// NodeRetention ago. Node, Incarnation.
 	EventForgotten
+	// EventPlaceStart: an attempt begins to make a session the owner of an actor by
+	// [Registry.Place], or, by [Session.Drain], to get a new handle of one that it
+	// owns. Node, Incarnation, Actor, ID.
+	EventPlaceStart
+	// EventPlaceEnd: that attempt ended. Node, Incarnation, Actor, ID; Token and
+	// Version (zero when found out later) when it took effect; Err: nil, ErrUnknown,
+	// a [*HeldError] when somebody owned the actor, or why it had no effect.
+	EventPlaceEnd
+	// EventMoveStart: [Session.Drain] or [Session.Rebalance] begins to transfer an
+	// actor. Node, Incarnation, Actor, Token, Target, ID.
+	EventMoveStart
+	// EventMoveEnd: that transfer ended. Node, Incarnation, Actor, Token, Target, ID;
+	// NewToken when it took effect and is still known; Err: nil, ErrUnknown, or why
+	// it had no effect.
+	EventMoveEnd
+	// EventDraining: a session gets no more actors. Node, Incarnation.
+	EventDraining
 )
 
 var eventNames = [...]string{
 	"", "renewed", "renew-failed", "health", "silent", "revoke-start",
 	"revoke-end", "doubt", "resolved", "released", "left", "give-back-start",
 	"give-back-end", "transferred", "accepted", "revoke-limited", "marked", "unmarked", "swept", "forgotten",
+	"place-start", "place-end",
+	"move-start", "move-end", "draining",
 }
 
 func (k EventKind) String() string {
@@ -87,6 +107,8 @@ type Event struct {
 	Incarnation Incarnation
 	Actor       ActorID
 	Token       Token
+	NewToken    Token  // of the new owner
+	Target      Target // the new owner
 	Version     store.Version
 	Health      Health
 	Applied     bool

@@ -22,6 +22,9 @@ type Registry struct {
 
 	lastID atomic.Uint64 // pairs events
 
+	census     census
+	placements placements
+
 	mu     sync.Mutex
 	seen   map[sessionID]sighting // sessions under observation
 	window windowSighting         // of the ledger of revocations
@@ -61,6 +64,8 @@ func Open(h host.Host, db *store.DB, o Options) (*Registry, error) {
 		keys: newKeys(o.Namespace),
 		seen: make(map[sessionID]sighting),
 		past: make(map[NodeID]ended),
+
+		placements: placements{turns: make(map[ActorID]*placeTurn)},
 	}, nil
 }
 

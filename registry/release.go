@@ -20,14 +20,21 @@ import (
 // and Release may be called again. When both a Release and a Transfer are in doubt,
 // nil says that one of them took effect.
 func (c *Claim) Release(ctx context.Context) error {
+	_, err := c.release(ctx)
+	return err
+}
+
+// release returns the commit version, zero when the release was found to have taken
+// effect before.
+func (c *Claim) release(ctx context.Context) (store.Version, error) {
 	c.stopBelieving(errReleased)
 	leave, err := c.s.enter(ctx, c.actor)
 	if err != nil {
-		return fmt.Errorf("registry: release %q: %w", c.actor, err)
+		return 0, fmt.Errorf("registry: release %q: %w", c.actor, err)
 	}
 	defer leave()
 	if c.isSuperseded() {
-		return fmt.Errorf("registry: release %q: %w", c.actor, ErrSuperseded)
+		return 0, fmt.Errorf("registry: release %q: %w", c.actor, ErrSuperseded)
 	}
 	about := c.s.event(EventReleased)
 	about.Actor, about.Token = c.actor, c.token
@@ -39,7 +46,7 @@ func (c *Claim) Release(ctx context.Context) error {
 	}
 	if err != nil {
 		c.s.learn(err)
-		return fmt.Errorf("registry: release %q: %w", c.actor, err)
+		return 0, fmt.Errorf("registry: release %q: %w", c.actor, err)
 	}
 	c.doubt, c.moves.inDoubt = false, 0
 	c.s.forget(c)
@@ -48,7 +55,7 @@ func (c *Claim) Release(ctx context.Context) error {
 	}
 	about.Kind = EventReleased
 	c.s.r.emit(about)
-	return nil
+	return about.Version, nil
 }
 
 // forget drops the handle of a claim that is over.

@@ -64,6 +64,7 @@ type Session struct {
 	mu       sync.Mutex
 	claims   map[ActorID]*Claim      // the newest handle of each actor
 	busy     map[ActorID]clock.Event // actors with an operation under way
+	handing  map[ActorID]clock.Event // actors with a hand-off under way
 	failures int                     // renewals that failed in a row
 	health   Health                  // as last told; the clock may say worse
 	changes  []Event                 // of health, to be told in their order
@@ -87,6 +88,7 @@ func newSession(r *Registry, n NodeID, rec *sessionRecord, o JoinOptions, began 
 		claims:   make(map[ActorID]*Claim),
 		busy:     make(map[ActorID]clock.Event),
 		waits:    make(map[ActorID]*contention),
+		handing:  make(map[ActorID]clock.Event),
 		health:   Healthy,
 	}
 	s.ctx, s.cancel = r.host.WithCancel(r.host.Context())

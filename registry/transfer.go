@@ -26,7 +26,7 @@ type TransferOptions struct {
 }
 
 // Transfer gives the actor to another session, in one transaction that demands
-// that the target's session is Active, and returns the new owner. The claim stops
+// that the target's session is Active and not full, and returns the new owner. The claim stops
 // being Valid before that transaction begins, and stays so whatever Transfer
 // returns; a target that turns out at a first look to take no actors leaves it
 // Valid.
@@ -38,7 +38,7 @@ type TransferOptions struct {
 // The owner's token is zero when the transfer was in doubt and the actor has gone
 // on from the target since: then it is not known any more.
 //
-// Errors: [ErrInvalid]; [ErrNotActive] and [ErrNotOwner]; [ErrSessionLost] when
+// Errors: [ErrInvalid]; [ErrNotActive], [ErrFull] and [ErrNotOwner]; [ErrSessionLost] when
 // this session has ended, and with it the ownership; [ErrSuperseded] when a
 // Transfer or Release that failed, or is in doubt, was followed by a Claim;
 // [ErrUnknown]: the target may own the actor, or may do so yet; errors of the
@@ -81,7 +81,10 @@ func (c *Claim) transfer(ctx context.Context, to Target, payload []byte, also fu
 			if err != nil {
 				return err
 			}
-			return to.takes(rec)
+			if err := to.takes(rec); err != nil {
+				return err
+			}
+			return s.r.roomNow(tx, rec, sessionID{to.Node, rec.incarnation()})
 		}); err != nil {
 			return Owner{}, err
 		}
@@ -154,7 +157,7 @@ type transferring struct {
 	over    bool  // the transfer turned out to have taken effect before
 	owner   Owner // the new one; without its token unless that was read
 	epoch   uint8
-	refused error // by also, although a commit was in doubt
+	refused error // for want of room or by also, although a commit was in doubt
 }
 
 func (t *transferring) attempt(tx store.Tx) error {
@@ -186,18 +189,20 @@ func (t *transferring) attempt(tx store.Tx) error {
 	if err := t.to.takes(target); err != nil {
 		return err
 	}
-	if t.also != nil {
-		if err := t.also(tx, me, target); err != nil {
-			if !t.doubt || store.Retryable(err) {
-				return err
-			}
-			t.refused = err
-			key := s.r.keys.actor(c.actor)
-			tx.AddWriteConflict(key, append(key[:len(key):len(key)], 0)) // ends the doubt
-			return nil
-		}
-	}
 	to := sessionID{t.to.Node, target.incarnation()}
+	err = s.r.hasRoom(tx, target, to)
+	if err == nil && t.also != nil {
+		err = t.also(tx, me, target)
+	}
+	if err != nil {
+		if !t.doubt || store.Retryable(err) {
+			return err
+		}
+		t.refused = err
+		key := s.r.keys.actor(c.actor)
+		tx.AddWriteConflict(key, append(key[:len(key):len(key)], 0)) // ends the doubt
+		return nil
+	}
 	t.owner = Owner{Node: to.node, Incarnation: to.incarnation, Address: target.address}
 	t.epoch = target.epoch
 	s.r.disown(tx, s.id, c.actor)

@@ -20,6 +20,8 @@ type bench struct {
 	t      testing.TB
 	world  *sim.World
 	engine store.Engine
+
+	options registry.Options // of run
 }
 
 func newBench(t testing.TB) *bench {
@@ -66,7 +68,7 @@ func (b *bench) process(name string, o registry.Options, f func(ctx context.Cont
 func (b *bench) run(f func(ctx context.Context, c *client)) {
 	b.t.Helper()
 	done := false
-	b.process("client", registry.Options{}, func(ctx context.Context, c *client) {
+	b.process("client", b.options, func(ctx context.Context, c *client) {
 		f(ctx, c)
 		done = true
 		b.world.Stop()
@@ -150,6 +152,10 @@ type faulty struct {
 	commit func(commit func() error) error
 	// down makes every read and commit fail as unavailable.
 	down bool
+	// begin, when not nil, is called before each transaction begins.
+	begin func(ctx context.Context)
+	// ranges, when not nil, is called at each range read.
+	ranges func()
 	// asked, when not nil, is called before each read and commit.
 	asked func()
 }
@@ -161,6 +167,9 @@ func (f *faulty) ask() {
 }
 
 func (f *faulty) Begin(ctx context.Context) store.Txn {
+	if f.begin != nil {
+		f.begin(ctx)
+	}
 	return &faultyTxn{Txn: f.Engine.Begin(ctx), f: f}
 }
 
@@ -208,6 +217,9 @@ func (t *faultyTxn) GetAll(keys ...[]byte) ([][]byte, error) {
 
 func (t *faultyTxn) GetRange(begin, end []byte, o store.RangeOptions) ([]store.KeyValue, bool, error) {
 	t.f.ask()
+	if t.f.ranges != nil {
+		t.f.ranges()
+	}
 	return t.Txn.GetRange(begin, end, o)
 }
 

@@ -120,17 +120,17 @@ var catalogue = []Scenario{
 	},
 	{
 		Name:  "membership",
-		About: "nodes join, get ready, leave, crash and are revoked, while everybody follows the changes",
+		About: "nodes join, get ready, drain, leave, crash and are revoked, while everybody follows the changes",
 		Sometimes: []string{
-			"told-joining", "told-ready", "told-left", "told-failed", "told-degraded", "told-recovered", "told-forgotten",
+			"told-joining", "told-ready", "told-left", "told-failed", "told-degraded", "told-recovered", "told-draining", "told-forgotten",
 			"resumed", "compacted", "late-row", "agreed", "snapshot-agreed", "crashed", "rejoined", "audited",
 		},
 		MinSeeds: 100,
 		shape: shape{
 			nodes: 5, workers: 1, actors: 2, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
-			think: 1200 * time.Millisecond, faults: 12, menu: membershipFaults, watch: true, monitors: 2,
+			think: 1200 * time.Millisecond, faults: 12, menu: membershipFaults, watch: true, accepts: true, monitors: 2,
 			tune: func(o *registry.Options) { o.LogKeep, o.NodeRetention = registry.MinLogKeep, o.TTL },
-			mix:  mix{claim: 2, wait: 3, release: 2, leave: 3},
+			mix:  mix{claim: 2, wait: 3, release: 2, leave: 3, drain: 1},
 		},
 	},
 	{
@@ -159,6 +159,32 @@ var catalogue = []Scenario{
 			nodes: 12, workers: 2, actors: 5, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
 			think: 1500 * time.Millisecond, faults: 5, menu: herdFaults, also: deaths, monitors: 3, tune: herdOptions, herd: true,
 			mix: mix{wait: 10, use: 1, write: 1, release: 2},
+		},
+	},
+	{
+		Name:      "placement",
+		About:     "everybody places actors, on nodes that are small, not ready, drain, leave and die",
+		Sometimes: []string{"placed", "found", "no-node", "full", "target-refused", "accepted", "claimed-given", "doubt-applied", "takeover", "drained", "passed-on", "crashed", "audited"},
+		MinSeeds:  200,
+		shape: shape{
+			nodes: 4, workers: 2, actors: 5, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
+			think: 500 * time.Millisecond, faults: 10, menu: placementFaults, hasty: true, accepts: true, lateReady: true,
+			capacities: []int64{1, 2, 1, 0},
+			mix:        mix{claim: 1, use: 1, write: 2, guard: 2, release: 5, place: 14, drain: 1, lookup: 2, leave: 1},
+		},
+	},
+	{
+		Name:  "rolling-restart",
+		About: "nodes drain, leave and come back one after the other, and level out what they own, while actors are placed and used",
+		Sometimes: []string{
+			"drained", "drain-moved", "drain-freed", "drain-kept", "drain-resumed", "draining-refused", "passed-on", "rebalanced",
+			"accepted", "target-refused", "left", "rejoined", "doubt-applied", "audited",
+		},
+		MinSeeds: 200,
+		shape: shape{
+			nodes: 4, workers: 2, actors: 6, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
+			think: 500 * time.Millisecond, faults: 8, menu: placementFaults, hasty: true, accepts: true,
+			mix: mix{claim: 2, use: 1, write: 2, guard: 2, release: 1, place: 8, drain: 3, rebalance: 3, lookup: 2},
 		},
 	},
 	{

@@ -22,7 +22,8 @@ type move struct {
 	payload string
 	actor   int
 	from    registry.Token // of the claim that is given
-	to      session
+	to      session        // zero when it is not known yet
+	placed  bool           // it is a placement: nobody gives a claim
 }
 
 // handOvers is what is known of all transfers of a run.
@@ -32,6 +33,7 @@ type handOvers struct {
 	made   map[holding]string
 	got    map[holding]string // the payload that came with a handle
 	lost   map[holding]bool   // ended before anybody got a handle
+	taken  map[holding]bool   // somebody got a handle
 	back   map[holding]bool   // given back by its session
 }
 
@@ -43,14 +45,18 @@ type holding struct {
 
 func (r *run) newMove(actor int, c *registry.Claim, to session) move {
 	h := &r.hand
-	if h.moves == nil {
-		h.moves, h.denied = make(map[string]move), make(map[string]bool)
-		h.made, h.got, h.lost = make(map[holding]string), make(map[holding]string), make(map[holding]bool)
-		h.back = make(map[holding]bool)
-	}
+	h.init()
 	m := move{payload: fmt.Sprintf("transfer %d of %s", len(h.moves), r.actors[actor]), actor: actor, from: c.Token(), to: to}
 	h.moves[m.payload] = m
 	return m
+}
+
+func (h *handOvers) init() {
+	if h.moves == nil {
+		h.moves, h.denied = make(map[string]move), make(map[string]bool)
+		h.made, h.got, h.lost = make(map[holding]string), make(map[holding]string), make(map[holding]bool)
+		h.taken, h.back = make(map[holding]bool), make(map[holding]bool)
+	}
 }
 
 // newest returns the session of a node that was joined last.
@@ -99,6 +105,7 @@ func (l *life) transferClaim(ctx context.Context, c *registry.Claim, m move) boo
 	r, actor := l.n.r, m.actor
 	target := registry.Target{Node: m.to.node, Incarnation: m.to.incarnation}
 	id := l.begin(recording.Transfer(c, target))
+	r.ending(actor, c.Token())
 	again := l.undone[actor] == c
 	if again {
 		l.undone[actor] = nil
@@ -157,6 +164,7 @@ func (r *run) made(m move, token registry.Token) {
 	key := holding{m.actor, token}
 	r.hand.made[key] = m.payload
 	r.tokens[m.actor] = append(r.tokens[m.actor], token)
+	r.acquired(m.actor, token, m.to)
 	if got, ok := r.hand.got[key]; ok && got != m.payload {
 		r.wrongPayload(key, got, m.payload)
 	}
@@ -227,7 +235,7 @@ func (l *life) accept(ctx context.Context, s *registry.Session) {
 		r.happened(evAccepted)
 		// Some take their time with each.
 		if r.world.Draw("slow-acceptor", l.n.key, uint64(c.Token()))%4 == 0 {
-			l.sleep(ctx, r.shape.ttl/4)
+			l.sleep(ctx, min(r.shape.ttl/4, max(0, chaosEnds-l.now())))
 		}
 	}
 }
@@ -238,6 +246,7 @@ func (r *run) handedOut(l *life, actor int, c *registry.Claim) {
 	if h.moves == nil {
 		return
 	}
+	h.taken[key] = true
 	if want, ok := h.made[key]; ok && want != payload {
 		r.wrongPayload(key, payload, want)
 	}
@@ -250,11 +259,14 @@ func (r *run) handedOut(l *life, actor int, c *registry.Claim) {
 	}
 	h.got[key] = payload
 	m, ok := h.moves[payload]
-	if !ok || m.actor != actor || m.to != (session{c.Session().Node(), c.Session().Incarnation()}) || m.from >= c.Token() {
+	// A drain passes on what nobody has taken up.
+	meant := r.shape.mix.drain > 0 || m.to == session{c.Session().Node(), c.Session().Incarnation()}
+	if !ok || m.actor != actor || !meant || m.from >= c.Token() {
 		r.wrongPayload(key, payload, "one that was sent to "+string(l.n.id))
 	}
 	for _, t := range r.tokens[actor] {
-		if m.from < t && t < c.Token() {
+		passedOn := r.shape.mix.drain > 0 && !h.taken[holding{actor, t}]
+		if m.from < t && t < c.Token() && !m.placed && !passedOn {
 			r.wrongPayload(key, payload, fmt.Sprintf("that of the transfer from token %v", t))
 		}
 	}
@@ -326,12 +338,13 @@ func (l *life) demandAccepted(ctx context.Context) {
 	}
 }
 
-// has reports whether the process was handed out a handle of the ownership.
+// has reports whether the process was handed out a handle of the ownership, or gives
+// it away by a drain that has found it in the inbox.
 func (l *life) has(actor int, token registry.Token) bool {
 	for _, c := range l.n.granted {
 		if c.Actor() == l.n.r.actors[actor] && c.Token() == token {
 			return true
 		}
 	}
-	return false
+	return l.adopted[holding{actor, token}]
 }

@@ -26,6 +26,9 @@ type node struct {
 	granted []*registry.Claim // all handles of the current life
 	life    *life             // the current one
 	watcher watcher           // what it was told of the nodes
+
+	capacity int64 // its sessions'
+	odd      bool  // its sessions have the label "odd"
 }
 
 // life is a node's process from one start to its crash.
@@ -37,16 +40,23 @@ type life struct {
 	patient *store.DB // for long transactions of the application
 	reg     *registry.Registry
 	session *registry.Session
-	held    []*registry.Claim // by actor; nil when none
-	undone  []*registry.Claim // by actor; a claim whose release or transfer failed or is in doubt
-	moves   []move            // by actor; the transfer, if it was one
-	moving  []bool            // by actor; a transfer is under way
-	moved   []store.Version   // version of the last transfer seen, by actor
-	ends    []store.Version   // version of the last release seen, by actor
-	left    store.Version     // version of the last leave seen
-	begun   map[uint64]int    // event id -> operation in the history
-	inDoubt []bool            // by actor; the session's last claim of it ended unknown
-	stalled bool              // the session was degraded
+	held    []*registry.Claim        // by actor; nil when none
+	undone  []*registry.Claim        // by actor; a claim whose release or transfer failed or is in doubt
+	handed  map[holding]string       // the payload of what a drain or a rebalance gives away
+	adopted map[holding]bool         // given away by a drain that has found it in the inbox
+	moves   []move                   // by actor; the transfer, if it was one
+	moving  []bool                   // by actor; a transfer is under way
+	moved   []store.Version          // version of the last transfer seen, by actor
+	ends    []store.Version          // version of the last release seen, by actor
+	left    store.Version            // version of the last leave seen
+	begun   map[uint64]int           // event id -> operation in the history
+	inDoubt []bool                   // by actor; the session's last claim of it ended unknown
+	started map[uint64]time.Duration // event id -> when that was
+	stalled bool                     // the session was degraded
+
+	givesAway  string // "drain" or "rebalance" while one is under way
+	gave       tally
+	roundRobin registry.RoundRobin
 
 	doubtful bool          // the outcome of a join stayed unknown
 	joinedAt time.Duration // true time at which the last join returned
@@ -85,6 +95,9 @@ func (n *node) newLife(h *sim.Host) *life {
 		h:       h,
 		held:    make([]*registry.Claim, n.r.shape.actors),
 		undone:  make([]*registry.Claim, n.r.shape.actors),
+		handed:  make(map[holding]string),
+		adopted: make(map[holding]bool),
+		started: make(map[uint64]time.Duration),
 		moves:   make([]move, n.r.shape.actors),
 		moving:  make([]bool, n.r.shape.actors),
 		moved:   make([]store.Version, n.r.shape.actors),
@@ -220,13 +233,16 @@ func (l *life) demandSettled(ctx context.Context) {
 func (l *life) event(e registry.Event) {
 	r := l.n.r
 	if op, ok := recording.Begun(e); ok {
+		l.started[e.ID] = l.now()
 		op.Client = l.client()
 		l.begun[e.ID] = r.history.Invoke(l.now(), op)
 	}
 	if res, ok := recording.Ended(e); ok {
+		defer delete(l.started, e.ID)
 		r.history.Return(l.now(), l.begun[e.ID], res)
 		delete(l.begun, e.ID)
 	}
+	l.givesActors(e)
 	switch e.Kind {
 	case registry.EventSilent:
 		r.happened(evSilent)
@@ -249,7 +265,9 @@ func (l *life) event(e registry.Event) {
 	case registry.EventGiveBackEnd:
 		if e.Err == nil {
 			r.happened(evGivenBack)
-			r.gaveBack(e)
+			if l.givesAway != "drain" {
+				r.gaveBack(e)
+			}
 		}
 	case registry.EventHealth:
 		l.health(e)
@@ -279,7 +297,10 @@ func (l *life) event(e registry.Event) {
 		r.happened(evSwept)
 	case registry.EventForgotten:
 		r.happened(evForgotten)
-	case registry.EventDoubt, registry.EventRevokeStart, registry.EventGiveBackStart, registry.EventAccepted:
+	case registry.EventRevokeStart:
+		r.sessionEnding(e.Node)
+	case registry.EventDoubt, registry.EventGiveBackStart, registry.EventAccepted,
+		registry.EventPlaceStart, registry.EventPlaceEnd, registry.EventMoveStart, registry.EventMoveEnd, registry.EventDraining:
 	}
 }
 

@@ -17,16 +17,19 @@ import (
 
 // actions are what the steps of a program do, but for Think.
 var actions = [actionCount]func(l *life, ctx context.Context, st Step){
-	Join:     (*life).joinAgain,
-	Claim:    (*life).claim,
-	Wait:     (*life).claimWait,
-	Use:      (*life).use,
-	Write:    (*life).write,
-	Guard:    (*life).guard,
-	Release:  (*life).release,
-	Transfer: (*life).transfer,
-	Lookup:   (*life).lookup,
-	Leave:    (*life).goAway,
+	Join:      (*life).joinAgain,
+	Claim:     (*life).claim,
+	Wait:      (*life).claimWait,
+	Use:       (*life).use,
+	Write:     (*life).write,
+	Guard:     (*life).guard,
+	Release:   (*life).release,
+	Transfer:  (*life).transfer,
+	Place:     (*life).place,
+	Drain:     (*life).drain,
+	Rebalance: (*life).rebalance,
+	Lookup:    (*life).lookup,
+	Leave:     (*life).goAway,
 }
 
 // begin records a call.
@@ -60,7 +63,7 @@ func (l *life) join(ctx context.Context) bool {
 	r := l.n.r
 	l.n.joins++
 	o := registry.JoinOptions{Wait: !r.shape.sharedID || r.world.Draw("wait", l.n.key, l.n.joins)%2 == 0}
-	o.NotReady = r.shape.watch && r.world.Draw("not-ready", l.n.key, l.n.joins)%3 == 0
+	o.NotReady = (r.shape.watch || r.shape.lateReady) && r.world.Draw("not-ready", l.n.key, l.n.joins)%3 == 0
 	if r.shape.watch {
 		o.Labels = map[string]string{"life": strconv.FormatUint(l.number, 10)}
 	}
@@ -75,7 +78,11 @@ func (l *life) joinWith(ctx context.Context, o registry.JoinOptions) bool {
 	r := l.n.r
 	ctx, cancel := l.timeout(ctx, 3*r.shape.ttl)
 	defer cancel()
-	o.Address = l.n.proc.Name()
+	o.Address, o.Capacity = l.n.proc.Name(), l.n.capacity
+	if l.n.odd {
+		o.Labels = map[string]string{"odd": "yes"}
+	}
+	r.sessionEnding(l.n.id)
 	rejoin := l.session != nil
 	// A process may end a session that it lost, or one that a join of its own
 	// made without its knowing: no claim of it is valid.
@@ -96,8 +103,9 @@ func (l *life) joinWith(ctx context.Context, o registry.JoinOptions) bool {
 		if rejoin {
 			r.happened(evRejoined)
 		}
+		r.give.capacity[l.self()] = o.Capacity
 		if o.NotReady {
-			_ = s.Activate(ctx) // if it fails the node stays as it is
+			l.activate(ctx, s)
 		}
 		return true
 	case linearizability.OutcomeInUse:
@@ -140,6 +148,9 @@ func (l *life) claimWith(ctx context.Context, actor int, claim func(context.Cont
 		if errors.Is(err, registry.ErrDegraded) {
 			r.happened(evRefused)
 		}
+		if errors.Is(err, registry.ErrDraining) {
+			r.happened(evDrainRefused)
+		}
 	}
 }
 
@@ -163,6 +174,8 @@ func (l *life) grant(actor int, c *registry.Claim) {
 		}
 	}
 	r.handedOut(l, actor, c)
+	r.gap(actor, c.Token())
+	r.granted(actor, c.Token(), session{c.Session().Node(), c.Session().Incarnation()})
 	r.lastOwner[actor] = owner{node: l.n.id, token: c.Token(), kept: true, valid: valid}
 	l.held[actor] = c
 	r.tokens[actor] = append(r.tokens[actor], c.Token())
@@ -258,6 +271,7 @@ func (l *life) release(ctx context.Context, st Step) {
 func (l *life) releaseClaim(ctx context.Context, actor int, c *registry.Claim) bool {
 	r := l.n.r
 	id := l.begin(recording.With(linearizability.KindRelease, c))
+	r.ending(actor, c.Token())
 	if l.held[actor] == c {
 		l.held[actor] = nil
 	}
@@ -301,8 +315,12 @@ func (l *life) lookup(ctx context.Context, st Step) {
 	ctx, cancel := l.timeout(ctx, opTimeout)
 	defer cancel()
 	id := l.begin(recording.Lookup(l.n.r.actors[st.Actor]))
+	began := l.now()
 	o, err := l.reg.Lookup(ctx, l.n.r.actors[st.Actor])
 	l.end(id, recording.LookedUp(o, err))
+	if err == nil {
+		l.n.r.seenOwner(began, o)
+	}
 }
 
 func (l *life) goAway(ctx context.Context, _ Step) { l.leave(ctx) }
@@ -314,6 +332,7 @@ func (l *life) leave(ctx context.Context) bool {
 	defer cancel()
 	s := l.session
 	id := l.begin(recording.Leave(s))
+	r.sessionEnding(s.Node())
 	for actor, c := range l.held {
 		if c != nil && c.Session() == s {
 			r.monitor.Dropped(string(c.Actor()), uint64(c.Token()))

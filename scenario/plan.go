@@ -150,6 +150,11 @@ func joinFaults(s *shape, st servers) []faults.Choice {
 	return append(cutOff(s, st), crash, aroundTTL(faults.Pause, s, 0.5, 2.5), aroundTTL(faults.StoreUnknown, s, 0.3, 2))
 }
 
+// placementFaults are those of handOffFaults and of nodes that cannot be reached.
+func placementFaults(s *shape, st servers) []faults.Choice {
+	return append(handOffFaults(s, st), cutOff(s, st)[0])
+}
+
 // handOffFaults puts commits in doubt and ends giver or taker half way.
 func handOffFaults(s *shape, st servers) []faults.Choice {
 	crash := aroundTTL(faults.Crash, s, 0.1, 2)

@@ -35,9 +35,9 @@ type Script struct {
 type Step struct {
 	After  time.Duration // pause before it, on the node's clock
 	Do     Action
-	Actor  int           // from 0 on; all but think, join and leave
+	Actor  int           // from 0 on; see OfActor
 	To     int           // transfer: the node, from 0 on
-	Within time.Duration // claim, release, transfer: give up after so long; 0: be patient
+	Within time.Duration // see MayGiveUp: give up after so long; 0: be patient
 	For    time.Duration // write, guard: the work between asking Valid and the effect
 	Again  bool          // release: when it is not released for sure, claim it at once; transfer: do it once more, or claim the actor
 }
@@ -47,22 +47,25 @@ type Action uint8
 
 // The actions.
 const (
-	Think    Action = iota // nothing, after the pause
-	Join                   // join once more, without waiting: in use while the session lives
-	Claim                  // claim the actor
-	Wait                   // claim the actor, and wait while it is held
-	Use                    // ask the handle whether it is valid
-	Write                  // write to the fenced resource
-	Guard                  // commit a guarded transaction
-	Release                // give the actor up
-	Transfer               // give the actor to another node
-	Lookup                 // look the owner up
-	Leave                  // end the session
+	Think     Action = iota // nothing, after the pause
+	Join                    // join once more, without waiting: in use while the session lives
+	Claim                   // claim the actor
+	Wait                    // claim the actor, and wait while it is held
+	Use                     // ask the handle whether it is valid
+	Write                   // write to the fenced resource
+	Guard                   // commit a guarded transaction
+	Release                 // give the actor up
+	Transfer                // give the actor to another node
+	Place                   // find or make an owner
+	Drain                   // give everything away, and leave
+	Rebalance               // give away what is too much
+	Lookup                  // look the owner up
+	Leave                   // end the session
 	actionCount
 )
 
 var actionNames = [actionCount]string{
-	"think", "join", "claim", "wait", "use", "write", "guard", "release", "transfer", "lookup", "leave",
+	"think", "join", "claim", "wait", "use", "write", "guard", "release", "transfer", "place", "drain", "rebalance", "lookup", "leave",
 }
 
 func (a Action) String() string {
@@ -73,10 +76,12 @@ func (a Action) String() string {
 }
 
 // OfActor reports whether the action is about an actor.
-func (a Action) OfActor() bool { return a != Think && a != Join && a != Leave }
+func (a Action) OfActor() bool { return a > Join && a < Leave && a != Drain && a != Rebalance }
 
 // MayGiveUp reports whether the action uses Step.Within.
-func (a Action) MayGiveUp() bool { return a == Claim || a == Release || a == Transfer }
+func (a Action) MayGiveUp() bool {
+	return a == Claim || a == Release || a == Transfer || a == Place || a == Drain || a == Rebalance
+}
 
 // IsEffect reports whether the action uses Step.For.
 func (a Action) IsEffect() bool { return a == Write || a == Guard }

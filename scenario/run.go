@@ -39,10 +39,12 @@ type run struct {
 	changes map[uint64]string // what watchers were told of each change, by its number
 	known   map[uint64]told   // what they knew after so many
 
-	hand   handOvers
-	guards []guarded                 // that committed
-	tokens [][]registry.Token        // granted, by actor
-	ended  map[session]store.Version // sessions that were revoked or left
+	hand    handOvers
+	give    giving
+	tenures map[holding]*tenure
+	guards  []guarded                 // that committed
+	tokens  [][]registry.Token        // granted, by actor
+	ended   map[session]store.Version // sessions that were revoked or left
 }
 
 // owner is who was last seen to get an actor.
@@ -87,6 +89,8 @@ func (s Scenario) newRun(c Config) (*run, error) {
 		world:    sim.NewWorld(c.Seed, sim.Options{Trace: c.Trace, OnEvent: c.OnEvent, Arena: c.Arena}),
 		history:  linearizability.NewRecorder(linearizability.Header{Scenario: s.Name, Seed: c.Seed}, 128),
 		monitor:  linearizability.NewMonitor(),
+		give:     newGiving(),
+		tenures:  make(map[holding]*tenure),
 	}
 	r.monitor.SkipExclusion = !s.shape.exclusive
 	if err := r.build(); err != nil {
@@ -109,6 +113,7 @@ func (r *run) toEnd(keepHistory bool) Result {
 		Scenario: r.scenario.Name, Store: r.store, Seed: w.Seed(), Plan: r.plan,
 		Hash: w.Hash(), Events: stats.Events, Messages: stats.Messages, Virtual: w.Now(),
 		Operations: r.operations, Sometimes: r.counts(r.scenario.Sometimes), Faults: struck(r.injector),
+		Gaps: r.give.gaps,
 	}
 	r.judge(&res, runErr)
 	if keepHistory || res.Failure != nil || res.Unknown != "" {
@@ -151,6 +156,10 @@ func (r *run) build() (err error) {
 	for i := range r.shape.nodes {
 		n := r.newNode(nodeName(i), r.nodeID(i), r.clockOf(i))
 		r.nodes = append(r.nodes, n)
+		n.odd = i%2 == 0
+		if i < len(r.shape.capacities) {
+			n.capacity = r.shape.capacities[i]
+		}
 		n.scripts = make([][]Step, r.shape.workers)
 		for _, script := range r.program.Scripts {
 			if script.Node == i {

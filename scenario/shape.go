@@ -52,6 +52,10 @@ type shape struct {
 	watch bool
 	// accepts has every session take up what it is given.
 	accepts bool
+	// lateReady has a third of the sessions get ready some time after their join.
+	lateReady bool
+	// capacities are those of the first nodes; 0, and that of the others: no limit.
+	capacities []int64
 	// exclusive: clocks keep their bound, so exclusion in time must hold.
 	exclusive bool
 	// rate bounds the rate error of each node's clock, in parts per billion; the
@@ -74,11 +78,11 @@ const effectTimeout = 15 * time.Second
 
 // mix is the relative frequency of each operation of a worker.
 type mix struct {
-	claim, wait, use, write, guard, release, transfer, lookup, leave int
+	claim, wait, use, write, guard, release, transfer, place, drain, rebalance, lookup, leave int
 }
 
 func (m mix) total() int {
-	return m.claim + m.wait + m.use + m.write + m.guard + m.release + m.transfer + m.lookup + m.leave
+	return m.claim + m.wait + m.use + m.write + m.guard + m.release + m.transfer + m.place + m.drain + m.rebalance + m.lookup + m.leave
 }
 
 // pick returns the action at a place among those that the weights stand for;
@@ -95,6 +99,9 @@ func (m mix) pick(n int) Action {
 		{m.guard, Guard},
 		{m.release, Release},
 		{m.transfer, Transfer},
+		{m.place, Place},
+		{m.drain, Drain},
+		{m.rebalance, Rebalance},
 		{m.lookup, Lookup},
 		{m.leave, Leave},
 	} {

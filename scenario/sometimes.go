@@ -44,6 +44,7 @@ const (
 	evToldFailed                     // … of one that was revoked
 	evToldDegraded                   // … of one whose renewals were missed
 	evToldRecovered                  // … and came again
+	evToldDraining                   // … of one that gives its actors away
 	evToldForgotten                  // … of one that is not remembered any more
 	evResumed                        // a process went on watching where its last life had stopped
 	evCompacted                      // … and was so far behind that it was given a snapshot
@@ -57,6 +58,18 @@ const (
 	evForgotten                      // a node was forgotten
 	evConflicted                     // a claim conflicted, in a world that counts them
 	evLimited                        // a silent session was not revoked, because the limit was reached
+	evPlaced                         // a placement made a node an owner
+	evFound                          // … or found one
+	evNoNode                         // … or found no node that takes actors
+	evFull                           // a node was full when it was to be given an actor
+	evDrained                        // a session has given everything away
+	evDrainMoved                     // a drain moved an actor
+	evDrainFreed                     // … or released it
+	evDrainKept                      // … or ended with actors left
+	evDrainResumed                   // … and another has finished its work
+	evDrainRefused                   // a session that drains refused a claim
+	evPassedOn                       // a drain moved an actor that nobody had accepted
+	evRebalanced                     // a rebalance moved an actor
 	evAudited                        // the audit claimed every actor
 	eventCount
 )
@@ -68,8 +81,10 @@ var eventNames = [eventCount]string{
 	"late-doubt", "stale-refused", "guard-refused", "crashed", "overlap",
 	"transferred", "accepted", "claimed-given", "given-lost", "transfer-unknown", "transfer-repeated",
 	"transfer-found", "transfer-redone", "target-refused", "crashed-in-transfer",
-	"told-joining", "told-ready", "told-left", "told-failed", "told-degraded", "told-recovered", "told-forgotten", "resumed", "compacted", "late-row", "agreed", "snapshot-agreed",
-	"monitor-revoked", "marked", "unmarked", "swept", "forgotten", "conflicted", "revoke-limited", "audited",
+	"told-joining", "told-ready", "told-left", "told-failed", "told-degraded", "told-recovered", "told-draining", "told-forgotten",
+	"resumed", "compacted", "late-row", "agreed", "snapshot-agreed", "monitor-revoked", "marked", "unmarked", "swept", "forgotten", "conflicted", "revoke-limited",
+	"placed", "found", "no-node", "full", "drained", "drain-moved", "drain-freed", "drain-kept", "drain-resumed",
+	"draining-refused", "passed-on", "rebalanced", "audited",
 }
 
 func (r *run) happened(e event) { r.events[e]++ }

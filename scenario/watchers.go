@@ -132,6 +132,8 @@ func (r *run) fold(w *watcher, c registry.NodeChange) error {
 		r.happened(evToldDegraded)
 	case was.State == registry.NodeDegraded && c.Node.State == registry.NodeActive && !fresh:
 		r.happened(evToldRecovered)
+	case c.Node.State == registry.NodeDraining:
+		r.happened(evToldDraining)
 	case c.Node.State == registry.NodeLeft:
 		r.happened(evToldLeft)
 	case c.Node.State == registry.NodeFailed:

@@ -24,7 +24,7 @@ const (
 // actions that may be generated, those that do least first.
 var actions = []scenario.Action{
 	scenario.Think, scenario.Lookup, scenario.Use, scenario.Claim, scenario.Release, scenario.Wait,
-	scenario.Write, scenario.Guard, scenario.Transfer, scenario.Leave, scenario.Join,
+	scenario.Write, scenario.Guard, scenario.Transfer, scenario.Place, scenario.Rebalance, scenario.Drain, scenario.Leave, scenario.Join,
 }
 
 // Programs returns a generator of programs that fit the scenario, of at most so

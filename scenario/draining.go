@@ -1,0 +1,249 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kelpie-registry/kelpie/registry"
+)
+
+// Promises about what a session gives away: after a drain that succeeded it owns
+// nothing, what it says of what it moved is true, and a rebalance makes loads more
+// even with each move.
+
+// tally is what the events of a life say of what it gave away.
+type tally struct {
+	moved, moveUnknown int
+	freed              int // perhaps, and perhaps by the settling of a claim in doubt
+}
+
+// drain gives everything away, with as many tries as a patient operator makes, the
+// first of which may be cut short; then the node leaves.
+func (l *life) drain(ctx context.Context, st Step) {
+	if l.givesAway != "" {
+		return
+	}
+	l.givesAway = "drain"
+	defer func() { l.givesAway = "" }()
+	r, s := l.n.r, l.session
+	o := registry.DrainOptions{HandOff: l.handOff, Concurrency: 1 + int(r.world.Draw("concurrency", l.n.key, l.n.joins)%4)}
+	if r.world.Draw("no-hand-off", l.n.key, l.n.joins)%4 == 0 {
+		o.HandOff = l.instantHandOff
+	}
+	for try := range drainTries {
+		d, err := l.drainOnce(ctx, s, st, o)
+		if err == nil {
+			r.happened(evDrained)
+			if try > 0 {
+				r.happened(evDrainResumed)
+			}
+			l.demandDrained(ctx, s)
+			break
+		}
+		if d.Left > 0 {
+			r.happened(evDrainKept)
+		}
+		if ctx.Err() != nil || r.quiet() || !s.Valid() {
+			return
+		}
+		st.Within = 0
+	}
+	if l.session == s {
+		l.leave(ctx)
+	}
+}
+
+const drainTries = 3
+
+// drainOnce checks what one Drain says of itself.
+func (l *life) drainOnce(ctx context.Context, s *registry.Session, st Step, o registry.DrainOptions) (registry.Drained, error) {
+	ctx, cancel := l.brief(ctx, st)
+	defer cancel()
+	r, before := l.n.r, l.gave
+	last := registry.Drained{}
+	o.Progress = func(d registry.Drained) {
+		if d.Moved < last.Moved || d.Released < last.Released || d.Moved+d.Released+d.Gone < last.Moved+last.Released+last.Gone {
+			r.world.Fail("drain-miscounts", fmt.Errorf("progress went from %+v to %+v", last, d))
+		}
+		last = d
+	}
+	d, err := s.Drain(ctx, o)
+	moved, unknown, freed := l.gave.moved-before.moved, l.gave.moveUnknown-before.moveUnknown, l.gave.freed-before.freed
+	if d.Moved < moved || d.Moved > moved+unknown || d.Released > freed {
+		r.world.Fail("drain-miscounts", fmt.Errorf("it says %+v (error: %v); it moved %d and perhaps %d more, and freed %d at most", d, err, moved, unknown, freed))
+	}
+	if err == nil && (d.Left != 0 || len(d.Kept) != 0) || len(d.Kept) > d.Left && d.Left >= 0 && !errors.Is(err, registry.ErrSessionLost) {
+		r.world.Fail("drain-miscounts", fmt.Errorf("it says %+v (error: %v)", d, err))
+	}
+	return d, err
+}
+
+// demandDrained checks that the session owns nothing, and notes that it is so for
+// good.
+func (l *life) demandDrained(ctx context.Context, s *registry.Session) {
+	r := l.n.r
+	r.give.drained[session{s.Node(), s.Incarnation()}] = l.now()
+	for _, c := range l.n.granted {
+		if c.Session() == s && c.Valid() {
+			r.world.Fail("owned-after-drain", fmt.Errorf("token %v of %q is valid after %q has drained", c.Token(), c.Actor(), s.Node()))
+		}
+	}
+	ctx, cancel := l.timeout(ctx, opTimeout)
+	defer cancel()
+	for owned, err := range l.reg.List(ctx, registry.ListOptions{Node: s.Node()}) {
+		if err != nil {
+			return // the store does not answer just now
+		}
+		if owned.Owner.Incarnation == s.Incarnation() {
+			r.world.Fail("owned-after-drain", fmt.Errorf("%q owns %q after it has drained", s.Node(), owned.Actor))
+		}
+	}
+}
+
+// rebalance gives away what is too much.
+func (l *life) rebalance(ctx context.Context, st Step) {
+	if l.givesAway != "" {
+		return
+	}
+	l.givesAway = "rebalance"
+	defer func() { l.givesAway = "" }()
+	ctx, cancel := l.brief(ctx, st)
+	defer cancel()
+	before := l.gave
+	res, err := l.session.Rebalance(ctx, registry.RebalanceOptions{Max: 2, HandOff: l.instantHandOff})
+	if moved := l.gave.moved - before.moved; len(res.Moved) != moved {
+		l.n.r.world.Fail("rebalance-miscounts", fmt.Errorf("it says %+v (error: %v), and moved %d", res, err, moved))
+	}
+}
+
+// handOff takes its time, at times more than it has.
+func (l *life) handOff(ctx context.Context, c *registry.Claim) ([]byte, error) {
+	r := l.n.r
+	l.sleep(ctx, upToDraw(r.world.Draw("hand-off", l.n.key, uint64(c.Token())), r.shape.ttl/2))
+	return l.instantHandOff(ctx, c)
+}
+
+func (l *life) instantHandOff(_ context.Context, c *registry.Claim) ([]byte, error) {
+	r, actor := l.n.r, l.n.r.actorIndex[c.Actor()]
+	if !l.has(actor, c.Token()) {
+		l.grant(actor, c) // the drain has claimed it again
+	}
+	m := r.newMove(actor, c, session{})
+	l.handed[holding{actor, c.Token()}] = m.payload
+	return []byte(m.payload), nil
+}
+
+// givesActors takes up what the registry gives away by itself.
+func (l *life) givesActors(e registry.Event) {
+	r := l.n.r
+	switch e.Kind {
+	case registry.EventPlaceEnd:
+		l.placeEnded(e, l.started[e.ID])
+	case registry.EventMoveStart:
+		l.moveBegins(e)
+	case registry.EventMoveEnd:
+		l.moveEnded(e, l.started[e.ID])
+	case registry.EventDraining:
+		r.give.draining[session{e.Node, e.Incarnation}] = l.now()
+	case registry.EventGiveBackStart:
+		if l.givesAway == "drain" {
+			l.moveBegins(e)
+		}
+		r.ending(r.actorIndex[e.Actor], e.Token)
+	case registry.EventGiveBackEnd:
+		l.freed(e)
+	default: // it gives nothing
+	}
+}
+
+// freed takes up what freeing an actor has come to.
+func (l *life) freed(e registry.Event) {
+	r, actor := l.n.r, l.n.r.actorIndex[e.Actor]
+	if l.givesAway != "drain" {
+		return
+	}
+	l.ends[actor] = 0
+	switch {
+	case e.Err == nil:
+		l.gave.freed++
+		r.happened(evDrainFreed)
+		r.monitor.Dropped(string(e.Actor), uint64(e.Token))
+	case errors.Is(e.Err, registry.ErrUnknown):
+		l.gave.freed++
+	}
+}
+
+// moveBegins takes up that an actor is about to be given away.
+func (l *life) moveBegins(e registry.Event) {
+	actor := l.n.r.actorIndex[e.Actor]
+	l.n.r.ending(actor, e.Token)
+	if !l.has(actor, e.Token) {
+		l.adopted[holding{actor, e.Token}] = true
+	}
+}
+
+// moveEnded takes up what giving an actor away has come to.
+func (l *life) moveEnded(e registry.Event, began time.Duration) {
+	r, actor := l.n.r, l.n.r.actorIndex[e.Actor]
+	to := session{e.Target.Node, e.Target.Incarnation}
+	switch {
+	case errors.Is(e.Err, registry.ErrUnknown):
+		l.gave.moveUnknown++
+	case errors.Is(e.Err, registry.ErrFull):
+		r.happened(evFull)
+	case errors.Is(e.Err, registry.ErrNotActive):
+		r.happened(evTargetRefused)
+	}
+	if e.Err != nil {
+		return
+	}
+	l.gave.moved++
+	if l.givesAway == "rebalance" {
+		r.happened(evRebalanced)
+		r.demandEvener(actor, session{e.Node, e.Incarnation}, to, began)
+	} else {
+		r.happened(evDrainMoved)
+	}
+	r.monitor.Dropped(string(e.Actor), uint64(e.Token))
+	if last := &r.lastOwner[actor]; last.token == e.Token {
+		last.kept = false
+	}
+	if e.NewToken == 0 {
+		return
+	}
+	payload, ok := l.handed[holding{actor, e.Token}]
+	if !ok {
+		payload = r.hand.made[holding{actor, e.Token}]
+		r.happened(evPassedOn)
+	}
+	if payload != "" {
+		m := r.hand.moves[payload]
+		m.to = to
+		r.hand.moves[payload] = m
+		r.made(m, e.NewToken)
+	}
+	r.give.stopped[holding{actor, e.NewToken}] = began
+	r.given(actor, e.NewToken, to, began)
+}
+
+// demandEvener checks that a move did not leave its target with more than its
+// source. What others have owned all the time the source has not.
+func (r *run) demandEvener(actor int, from, to session, began time.Duration) {
+	target := r.ownedSince(began, func(s session) bool { return s == to })
+	others := r.ownedSince(began, func(s session) bool { return s != from })
+	if most := len(r.actors) - others; target+1 > most-1 {
+		r.world.Fail("unbalanced", fmt.Errorf("%q went from %q, which owned %d at most, to %q, which owned %d at least", r.actors[actor], from.node, most, to.node, target))
+	}
+}
+
+// gap notes the time from a holder's last moment of belief to its successor's first
+// handle.
+func (r *run) gap(actor int, token registry.Token) {
+	key := holding{actor, token}
+	if at, ok := r.give.stopped[key]; ok {
+		r.give.gaps = append(r.give.gaps, r.world.Now()-at)
+		delete(r.give.stopped, key)
+	}
+}
