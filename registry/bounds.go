@@ -15,6 +15,10 @@ type Bounds struct {
 	// it is revoked: TTL as well, of which exclusion is made. The observer's clock
 	// shows TTL·(1+MaxDrift).
 	Silence time.Duration
+	// Detection is how long, at most, a dead node's session stays live when the store
+	// answers and one of its monitors lives; whether anybody wants its actors does not
+	// matter. Zero without monitors.
+	Detection time.Duration
 	// FailOver is how long, at most, an actor of a dead node stays without an
 	// owner when somebody has been waiting for it in [Session.ClaimWait] since
 	// before the death, and the store answers: see [Registry.Bounds].
@@ -22,28 +26,54 @@ type Bounds struct {
 }
 
 // failOverSteps is how many calls of the store a fail-over waits for, one after
-// the other, at most: the dead node's last renewal may be on its way (1); the
-// waiter's cycle in which it is first seen has a read of the actor, one of the
-// session and one that sets a watch (3); so has the one in which the silence is
-// complete (2); the revocation reads and commits (2), and so does the claim (2).
-const failOverSteps = 10
+// the other, at most: the dead node's last renewal may be on its way (1); the look
+// in which the waiter first sees it reads and sets two watches (3), and so does the
+// one in which its turn has come (3); the revocation reads and commits (2); the
+// claim reads two sessions and commits (3).
+const failOverSteps = 12
+
+// detectionSteps is the same for a detection: the dead node's last renewal (1), the
+// look that first shows it (1) and the one in which the turn has come (1), and the
+// revocation, which reads and commits (2).
+const detectionSteps = 5
 
 // Bounds returns the bounds for a store whose every read, and every commit, takes
-// storeTime at most and succeeds. They are
+// storeTime at most and succeeds, and for so many live nodes at most. They are
 //
-//	Belief   = TTL
-//	Silence  = TTL
-//	FailOver = (TTL·(1+MaxDrift) + 5/4·PollEvery)/(1−MaxDrift) + 10·storeTime
+//	Belief    = TTL
+//	Silence   = TTL
+//	Detection = (TTL·(1+MaxDrift) + 5/4·LookEvery + M)/(1−MaxDrift) + 5·storeTime
+//	FailOver  = (TTL·(1+MaxDrift) + 5/4·PollEvery + 2·W)/(1−MaxDrift) + 12·storeTime
 //
-// In FailOver, a waiter sees the last renewal at most PollEvery and its jitter of
-// an eighth after it was committed, on a clock that may run slow; waits out the
-// silence; and looks again within another eighth.
-func (r *Registry) Bounds(storeTime time.Duration) Bounds {
+// with M = Stagger·(log2(Monitors) + 1/4), for more than one monitor, and W = Stagger·(log2(nodes) + 1/4), 14 Staggers at most. In FailOver, a waiter
+// sees the last renewal at most PollEvery and its jitter of an eighth after it was
+// committed, on a clock that may run slow; waits out the silence, and W at most until
+// its turn; looks again within another eighth, and waits W at most before it claims.
+//
+// Detection is the same for a monitor, which looks every LookEvery and never waits for
+// longer than the last of the monitors does. It grows by two storeTimes for each
+// session that dies at the same time and has the same monitor, which revokes one
+// after the other.
+//
+// Both suppose that the limit of revocations is not reached. While it is, a
+// session stays until the window ends, TTL·(1+MaxDrift)/(1−MaxDrift) after it was
+// opened at most and the time of one look.
+func (r *Registry) Bounds(storeTime time.Duration, nodes int) Bounds {
 	o := r.o
-	wait := float64(stretch(o.TTL, o.MaxDrift)) + 1.25*float64(o.PollEvery)
-	return Bounds{
+	if o.Monitors < 0 {
+		nodes = 1 // nobody waits by its rank
+	}
+	bound := func(every, turns time.Duration, steps int) time.Duration {
+		wait := float64(stretch(o.TTL, o.MaxDrift)) + 1.25*float64(every) + float64(turns)
+		return time.Duration(math.Ceil(wait/(1-o.MaxDrift))) + time.Duration(steps)*storeTime
+	}
+	b := Bounds{
 		Belief:   o.TTL,
 		Silence:  o.TTL,
-		FailOver: time.Duration(math.Ceil(wait/(1-o.MaxDrift))) + failOverSteps*storeTime,
+		FailOver: bound(o.PollEvery, 2*longestStagger(o.Stagger, nodes), failOverSteps),
 	}
+	if o.Monitors > 0 {
+		b.Detection = bound(o.LookEvery, longestStagger(o.Stagger, o.Monitors), detectionSteps)
+	}
+	return b
 }

@@ -12,86 +12,175 @@ import (
 	"github.com/kelpie-registry/kelpie/store"
 )
 
-// TestFailOverTakesNoLongerThanItsBound kills an owner at any phase of its
-// renewals, while a node waits whose clock runs as slow, or as fast, as it may.
-func TestFailOverTakesNoLongerThanItsBound(t *testing.T) {
-	const (
-		drift = 0.05
-		way   = 5 * time.Millisecond
-	)
-	var longest, bound time.Duration
+// wire is a bench whose processes reach the store over a network.
+type wire struct {
+	*bench
+	server *simstore.Server
+}
+
+// newWire returns one in which a message takes from way/2 to way.
+func newWire(t testing.TB, way time.Duration) *wire {
+	b := newBench(t)
+	b.world.Net().SetDefault(sim.Link{LatencyMin: way / 2, LatencyMax: way})
+	return &wire{b, simstore.NewServer(b.world, b.engine, &simstore.Faults{Server: "server"})}
+}
+
+// node is a process with a registry, that has joined with its name.
+func (w *wire) node(name string, rate int64, o registry.Options, f func(ctx context.Context, h *sim.Host, r *registry.Registry, s *registry.Session)) *sim.Process {
+	p := w.world.Process(name, sim.ProcessOptions{RatePPB: rate})
+	p.Start(func(ctx context.Context, h *sim.Host) {
+		db, err := store.Open(w.server.Connect(h), h, h.Rand(), store.Options{})
+		if err != nil {
+			w.t.Error(err)
+			return
+		}
+		r, err := registry.Open(h, db, o)
+		if err != nil {
+			w.t.Error(err)
+			return
+		}
+		s, err := r.Join(ctx, registry.NodeID(name), registry.JoinOptions{})
+		if err != nil {
+			w.t.Error(err)
+			return
+		}
+		f(ctx, h, r, s)
+	})
+	return p
+}
+
+// longest kills owners at any phase of their renewals, with clocks at both ends of
+// drift, and returns the longest that it took until others had what they wait for.
+func longest(t *testing.T, drift float64, way time.Duration, wait func(w *wire, rate int64, done func())) time.Duration {
+	t.Helper()
+	var longest time.Duration
 	for seed := range uint64(400) {
-		b := newBench(t)
-		b.world.Net().SetDefault(sim.Link{LatencyMin: way / 2, LatencyMax: way})
-		server := simstore.NewServer(b.world, b.engine, &simstore.Faults{Server: "server"})
+		w := newWire(t, way)
 		rate := int64(drift * 1e9)
 		if seed%2 == 0 {
 			rate = -rate
 		}
-		// A process is a registry behind the wire, with a session.
-		process := func(name string, rate int64, f func(ctx context.Context, r *registry.Registry, s *registry.Session)) *sim.Process {
-			p := b.world.Process(name, sim.ProcessOptions{RatePPB: rate})
-			p.Start(func(ctx context.Context, h *sim.Host) {
-				db, err := store.Open(server.Connect(h), h, h.Rand(), store.Options{})
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				r, err := registry.Open(h, db, registry.Options{TTL: ttl, MaxDrift: drift})
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				s, err := r.Join(ctx, registry.NodeID(name), registry.JoinOptions{})
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				f(ctx, r, s)
-			})
-			return p
-		}
-		var got time.Duration
 		held := false
-		owner := process("owner", -rate, func(ctx context.Context, _ *registry.Registry, s *registry.Session) {
+		owner := w.node("owner", -rate, registry.Options{TTL: ttl, MaxDrift: drift, Monitors: -1}, func(ctx context.Context, _ *sim.Host, _ *registry.Registry, s *registry.Session) {
 			if _, err := s.Claim(ctx, "a"); err != nil {
 				t.Error(err)
 			}
 			held = true
 		})
-		b.until(time.Second)
+		w.until(time.Second)
 		if !held {
 			t.Fatalf("seed %d: the owner owns nothing", seed)
 		}
-		process("waiter", rate, func(ctx context.Context, r *registry.Registry, s *registry.Session) {
-			bound = r.Bounds(2 * way).FailOver
-			if _, err := s.ClaimWait(ctx, "a"); err != nil {
-				t.Error(err)
-			}
-			got = b.world.Now()
-		})
-		died := 5*time.Second + time.Duration(b.world.Rand(fmt.Sprint("test ", seed)).Int64N(int64(2*time.Second)))
-		b.world.After(died-b.world.Now(), "crash", owner.Crash)
-		b.until(20 * time.Second)
+		var got time.Duration
+		wait(w, rate, func() { got = w.world.Now() })
+		died := 5*time.Second + time.Duration(w.world.Rand(fmt.Sprint("test ", seed)).Int64N(int64(2*time.Second)))
+		w.world.After(died-w.world.Now(), "crash", owner.Crash)
+		w.until(20 * time.Second)
 		if got == 0 {
-			t.Fatalf("seed %d: nobody took over", seed)
+			t.Fatalf("seed %d: it never happened", seed)
 		}
 		longest = max(longest, got-died)
 	}
-	if longest > bound || longest < bound-bound/8 {
-		t.Errorf("the longest fail-over took %v, the bound is %v: want no more, and not much less", longest, bound)
+	return longest
+}
+
+func TestFailOverTakesNoLongerThanItsBound(t *testing.T) {
+	const (
+		drift = 0.05
+		way   = 5 * time.Millisecond
+	)
+	for _, nodes := range []int{1, 500} {
+		var bound time.Duration
+		took := longest(t, drift, way, func(w *wire, rate int64, done func()) {
+			o := registry.Options{TTL: ttl, MaxDrift: drift, Monitors: -1}
+			w.node("waiter", rate, o, func(ctx context.Context, h *sim.Host, r *registry.Registry, s *registry.Session) {
+				bound = r.Bounds(2*way, nodes).FailOver
+				if nodes > 1 {
+					// It ranks itself among nodes of which no other waits.
+					o.Monitors = 1
+					ranked, err := registry.Open(h, r.DB(), o)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					bound = ranked.Bounds(2*way, nodes).FailOver
+					ids := []registry.NodeID{"owner", "waiter"}
+					for i := range nodes - 2 {
+						ids = append(ids, registry.NodeID(fmt.Sprint("other-", i)))
+					}
+					s.RankAmong(ids)
+				}
+				if _, err := s.ClaimWait(ctx, "a"); err != nil {
+					t.Error(err)
+				}
+				done()
+			})
+		})
+		if took > bound || took < bound-bound/8 {
+			t.Errorf("among %d nodes the longest fail-over took %v, the bound is %v: want no more, and not much less", nodes, took, bound)
+		}
+	}
+}
+
+// Nobody wants the actor. The monitors end the session nevertheless: three, or the
+// last of the three, which waits for its turn.
+func TestDetectionTakesNoLongerThanItsBound(t *testing.T) {
+	const (
+		drift = 0.05
+		way   = 5 * time.Millisecond
+	)
+	for _, alone := range []bool{false, true} {
+		var bound time.Duration
+		took := longest(t, drift, way, func(w *wire, rate int64, done func()) {
+			names := []string{"m1", "m2", "m3"}
+			if alone {
+				names = names[:1]
+			}
+			for _, name := range names {
+				o := registry.Options{TTL: ttl, MaxDrift: drift}
+				o.Events = func(e registry.Event) {
+					if e.Kind != registry.EventRevokeEnd || e.Node != "owner" || e.Err != nil {
+						return
+					}
+					if !e.Monitor {
+						t.Error("the session was revoked by somebody who is no monitor")
+					}
+					done()
+				}
+				w.node(name, rate, o, func(_ context.Context, _ *sim.Host, r *registry.Registry, _ *registry.Session) {
+					bound = r.Bounds(2*way, 4).Detection
+				})
+			}
+		})
+		if took > bound || took < bound-bound/6 {
+			t.Errorf("alone %v: the longest detection took %v, the bound is %v: want no more, and not much less", alone, took, bound)
+		}
 	}
 }
 
 func TestBoundsOfTheDefaults(t *testing.T) {
 	newBench(t).run(func(_ context.Context, c *client) {
 		r := c.b.client(c.h, registry.Options{TTL: registry.DefaultTTL}).Registry
-		b := r.Bounds(0)
+		b := r.Bounds(0, 1)
 		if b.Belief != 30*time.Second || b.Silence != 30*time.Second || b.FailOver.Round(100*time.Millisecond) != 34400*time.Millisecond {
 			t.Errorf("%+v", b)
 		}
-		if with := r.Bounds(time.Second).FailOver - b.FailOver; with != 10*time.Second {
-			t.Errorf("a store that takes a second adds %v", with)
+		if b.Detection.Round(100*time.Millisecond) != 35600*time.Millisecond {
+			t.Errorf("detection within %v", b.Detection)
+		}
+		with := r.Bounds(time.Second, 1)
+		if more := with.FailOver - b.FailOver; more != 12*time.Second {
+			t.Errorf("a store that takes a second adds %v to a fail-over", more)
+		}
+		if more := with.Detection - b.Detection; more != 5*time.Second {
+			t.Errorf("a store that takes a second adds %v to a detection", more)
+		}
+		if more := r.Bounds(0, 1024).FailOver - b.FailOver; more.Round(10*time.Millisecond) != 3110*time.Millisecond {
+			t.Errorf("1,024 nodes add %v", more)
+		}
+		alone := c.b.client(c.h, registry.Options{TTL: registry.DefaultTTL, Monitors: -1}).Registry.Bounds(0, 1024)
+		if alone.FailOver != b.FailOver || alone.Detection != 0 {
+			t.Errorf("without monitors: %+v", alone)
 		}
 	})
 }

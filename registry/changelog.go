@@ -3,6 +3,7 @@ package registry
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/fnv"
 
 	"github.com/kelpie-registry/kelpie/store"
 )
@@ -17,11 +18,9 @@ import (
 // others. Who reads the log knows how many changes there have been since, and
 // looks further back until it has found as many: the number is the checksum.
 
-// Bounds of the log.
-const (
-	logKeep = 4096 // positions that are kept
-	logTrim = 64   // every so many changes, older ones are cleared
-)
+// logTrims is how often the log is trimmed, in the mean, while as many changes are
+// made as it keeps.
+const logTrims = 64
 
 // logRow is one change.
 //
@@ -68,10 +67,20 @@ func (r *Registry) logChange(tx store.Tx, n NodeID, s *sessionRecord) error {
 	}
 	tx.SetStamped(r.keys.log(head, n), row, stampAt)
 	tx.Add(r.keys.head(), 1)
-	if head >= logKeep && head%logTrim == 0 {
-		tx.ClearRange(r.keys.log(0, ""), r.keys.log(head-logKeep, ""))
+	keep := uint64(r.o.LogKeep)
+	if head >= keep && trims(head, keep, n) {
+		tx.ClearRange(r.keys.log(0, ""), r.keys.log(head-keep, ""))
 	}
 	return nil
+}
+
+// trims reports whether a change is one that trims the log. That is drawn from the
+// number that the change sees and its node, since the numbers that are seen may miss
+// every multiple of one: changes that are made together see the same.
+func trims(head, keep uint64, n NodeID) bool {
+	h := fnv.New64a()
+	_, _ = h.Write(binary.LittleEndian.AppendUint64([]byte(n), head)) // a hash never fails
+	return h.Sum64()%max(1, keep/logTrims) == 0
 }
 
 func decodeHead(v []byte) (uint64, error) {

@@ -11,7 +11,8 @@ import (
 )
 
 // Check reads the whole namespace and returns an error for each place where
-// records, index, load counters and inboxes disagree, joined, or nil. The reads take
+// records, index, load counters and inboxes disagree, or sessions and their change
+// log, joined, or nil. The reads take
 // several transactions, so the answer is about a registry at rest: run it in
 // tests and after incidents, with no other operation under way.
 func (r *Registry) Check(ctx context.Context) error {
@@ -76,6 +77,11 @@ func (r *Registry) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	sessions, err := r.checkSessions(ctx)
+	if err != nil {
+		return err
+	}
+	errs = append(errs, sessions...)
 	errs = append(errs, missing("index entry of actor", owned)...)
 	errs = append(errs, missing("load counter for records", loads)...)
 	return errors.Join(errs...)

@@ -250,26 +250,3 @@ func (a *claiming) lost(me *sessionRecord) error {
 	}
 	return err
 }
-
-// ClaimWait is Claim that waits while the actor is held: until it is released,
-// or until its owner has been observed to be silent for the owner's
-// TTL·(1+MaxDrift), has been revoked, and the actor could be claimed. It ends
-// when ctx does, with an error that wraps ctx.Err() and [ErrHeld].
-func (s *Session) ClaimWait(ctx context.Context, actor ActorID) (*Claim, error) {
-	if err := actor.Validate(); err != nil {
-		return nil, err
-	}
-	for {
-		c, err := s.claim(ctx, actor)
-		var held *HeldError
-		switch {
-		case err == nil:
-			return c, nil
-		case !errors.As(err, &held):
-			return nil, fmt.Errorf("registry: wait for %q: %w", actor, err)
-		}
-		if err := s.waitForActor(ctx, held); err != nil {
-			return nil, fmt.Errorf("registry: wait for %q: %w (%w)", actor, err, held)
-		}
-	}
-}

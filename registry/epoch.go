@@ -40,6 +40,7 @@ func (r *Registry) AdvanceEpoch(ctx context.Context) (uint8, error) {
 		tx.Set(r.keys.epoch(), []byte{next})
 		tx.ClearRange(r.keys.all(tagState))
 		tx.ClearRange(r.keys.all(tagBeat))
+		tx.ClearRange(r.keys.all(tagLimit))
 		tx.ClearRange(r.keys.all(tagLog))
 		tx.Add(r.keys.head(), 1) // those who watch look, and see the epoch
 		return nil

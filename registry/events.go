@@ -67,13 +67,28 @@ const (
 	EventMoveEnd
 	// EventDraining: a session gets no more actors. Node, Incarnation.
 	EventDraining
+	// EventRevokeLimited: a session that is silent is not revoked now, because the
+	// limit of revocations is reached. Node, Incarnation.
+	EventRevokeLimited
+	// EventMarked: this node, as a monitor, has marked a session as degraded whose
+	// renewals were missed. Node, Incarnation, Version.
+	EventMarked
+	// EventUnmarked: a renewal of this node's session took such a mark back. Node,
+	// Incarnation, Version.
+	EventUnmarked
+	// EventSwept: this node has cleared records of actors that ended sessions of a
+	// node have left. Node, Count.
+	EventSwept
+	// EventForgotten: this node has removed the record of a session that ended
+	// NodeRetention ago. Node, Incarnation.
+	EventForgotten
 )
 
 var eventNames = [...]string{
 	"", "renewed", "renew-failed", "health", "silent", "revoke-start",
 	"revoke-end", "doubt", "resolved", "released", "left", "give-back-start",
 	"give-back-end", "transferred", "accepted", "place-start", "place-end",
-	"move-start", "move-end", "draining",
+	"move-start", "move-end", "draining", "revoke-limited", "marked", "unmarked", "swept", "forgotten",
 }
 
 func (k EventKind) String() string {
@@ -96,6 +111,8 @@ type Event struct {
 	Version     store.Version
 	Health      Health
 	Applied     bool
+	Monitor     bool   // of a revocation: by a monitor, not by one who wants something of the node
+	Count       int    // of actors
 	ID          uint64 // pairs a start with its end, within one Registry
 	Err         error
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/kelpie-registry/kelpie/store"
 )
@@ -78,18 +79,28 @@ func (r *Registry) lookUpAndWatch(ctx context.Context, actor ActorID) (owner Own
 // waitForAny returns when one of the watches has fired or ended, or PollEvery has
 // passed; the error is that of ctx.
 func (r *Registry) waitForAny(ctx context.Context, watches []store.Watch) error {
-	wctx, cancel := r.host.WithTimeout(ctx, r.o.PollEvery)
+	return r.waitForAnyWithin(ctx, watches, r.o.PollEvery)
+}
+
+// waitForAnyWithin is waitForAny that waits for d.
+func (r *Registry) waitForAnyWithin(ctx context.Context, watches []store.Watch, d time.Duration) error {
+	began := r.host.Monotonic()
+	wctx, cancel := r.host.WithTimeout(ctx, d)
 	defer cancel()
-	for _, w := range watches[1:] {
+	for _, w := range watches[min(1, len(watches)):] {
 		r.host.Go("watch", func(context.Context) {
 			if w.Wait(wctx) == nil {
 				cancel()
 			}
 		})
 	}
+	if len(watches) == 0 {
+		_ = r.host.Sleep(wctx, d) // the store could not be asked
+		return ctx.Err()
+	}
 	if err := watches[0].Wait(wctx); err != nil && wctx.Err() == nil {
 		// The store cannot watch just now: wait the time out.
-		_ = r.host.Sleep(wctx, r.o.PollEvery)
+		_ = r.host.Sleep(wctx, began+d-r.host.Monotonic())
 	}
 	return ctx.Err()
 }

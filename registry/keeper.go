@@ -43,6 +43,7 @@ func (s *Session) keep(context.Context) {
 func (s *Session) renew() (began time.Duration, err error) {
 	ctx, cancel := s.r.host.WithTimeout(s.ctx, s.r.o.RenewTimeout)
 	defer cancel()
+	var marked bool
 	version, err := s.r.db.Transact(ctx, func(tx store.Tx) error {
 		began = s.r.host.Monotonic()
 		rec, err := s.r.readSession(tx, s.id.node)
@@ -53,7 +54,11 @@ func (s *Session) renew() (began time.Duration, err error) {
 			return s.endedError(rec)
 		}
 		tx.SetStamped(s.r.keys.beat(s.id.node), encodeBeat(s.id.incarnation), stampAt)
-		return nil
+		if marked = rec.degraded; !marked {
+			return nil
+		}
+		rec.degraded = false
+		return s.r.changeSession(tx, s.id.node, rec)
 	})
 	if s.over.Load() {
 		return began, err // it left meanwhile: nobody asks any more
@@ -64,6 +69,9 @@ func (s *Session) renew() (began time.Duration, err error) {
 		e.Kind = EventRenewFailed
 	}
 	s.r.emit(e)
+	if e.Kind = EventUnmarked; err == nil && marked {
+		s.r.emit(e)
+	}
 	return began, err
 }
 

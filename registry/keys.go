@@ -17,6 +17,7 @@ import (
 //	c/POSITION/NODE   the change log of sessions
 //	h                 how many changes there have been
 //	e                 the epoch
+//	v                 the ledger of revocations
 //
 // State and beat are apart because claims read the state and renewals write the
 // beat: renewals and claims never conflict. Both are keyed by node id, not by
@@ -36,6 +37,7 @@ const (
 	tagEpoch = 'e'
 	tagLog   = 'c'
 	tagHead  = 'h'
+	tagLimit = 'v'
 )
 
 func newKeys(namespace string) keys {
@@ -123,6 +125,8 @@ func (k keys) log(position uint64, n NodeID) []byte {
 func (k keys) head() []byte { return k.tagged(tagHead, 0) }
 
 func (k keys) epoch() []byte { return k.tagged(tagEpoch, 0) }
+
+func (k keys) ledger() []byte { return k.tagged(tagLimit, 0) }
 
 // all returns the range of every key with the tag.
 func (k keys) all(tag byte) (begin, end []byte) {

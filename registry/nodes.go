@@ -61,15 +61,15 @@ func (r *Registry) readSessions(tx store.Reader) ([]Node, error) {
 	}
 	nodes := make([]Node, len(rows))
 	for i, kv := range rows {
-		name, rest, ok := cutTuple(kv.Key[len(space):])
-		if !ok || len(rest) > 0 {
-			return nil, fmt.Errorf("%w: session key %q", ErrCorrupt, kv.Key)
+		id, err := nodeOf(kv.Key, space)
+		if err != nil {
+			return nil, err
 		}
 		s, err := decodeSession(kv.Value)
 		if err != nil {
-			return nil, fmt.Errorf("%w (node %q)", err, name)
+			return nil, fmt.Errorf("%w (node %q)", err, id)
 		}
-		nodes[i] = s.node(NodeID(name))
+		nodes[i] = s.node(id)
 	}
 	return nodes, nil
 }

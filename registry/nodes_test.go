@@ -95,6 +95,51 @@ func TestWhatANodeSaysOfItselfIsChecked(t *testing.T) {
 	})
 }
 
+func TestWhatANodeSaysOfItselfMayBeAsLongAsItsLimits(t *testing.T) {
+	labels := make(map[string]string)
+	for i := range registry.MaxLabels {
+		labels[fmt.Sprintf("%0*d", registry.MaxLabelKeyBytes, i)] = strings.Repeat("v", registry.MaxLabelValueBytes)
+	}
+	want := registry.JoinOptions{Address: strings.Repeat("a", registry.MaxAddressBytes), Labels: labels, Capacity: registry.MaxCapacity}
+	b := newBench(t)
+	b.run(func(ctx context.Context, c *client) {
+		if _, err := c.Join(ctx, "n1", want); err != nil {
+			t.Fatal(err)
+		}
+		nodes, err := c.Nodes(ctx)
+		if err != nil || nodes[0].Address != want.Address || nodes[0].Capacity != want.Capacity || !reflect.DeepEqual(nodes[0].Labels, labels) {
+			t.Errorf("nodes are %+v, %v", nodes, err)
+		}
+		if err := c.Check(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestActivateSettlesItsDoubt(t *testing.T) {
+	for _, applied := range []bool{true, false} {
+		b := newBench(t)
+		b.run(func(ctx context.Context, c *client) {
+			s, err := c.Join(ctx, "n1", registry.JoinOptions{NotReady: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.faulty.unknownOnce(applied)
+			if err := s.Activate(ctx); err != nil {
+				t.Errorf("in doubt, applied: %v: %v", applied, err)
+			}
+			c.claim(ctx, s, "a")
+			nodes, err := c.Nodes(ctx)
+			if got := states(nodes); err != nil || !reflect.DeepEqual(got, []string{"n1 active"}) {
+				t.Errorf("nodes are %v, %v", got, err)
+			}
+			if err := c.Check(ctx); err != nil { // it is counted and logged once
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // watch follows the nodes in a task of its own until it has told enough.
 type watching struct {
 	updates []registry.NodesUpdate
@@ -197,8 +242,45 @@ func TestAWatchThatIsTooFarBehindGetsASnapshotAndIsToldSo(t *testing.T) {
 				log++
 			}
 		}
-		if log < 4096 || log > 4096+2*64 {
+		if log < 4096 || log > 4096+8*64 {
 			t.Errorf("%d rows of the log are kept", log)
+		}
+		b.world.Stop()
+	})
+	b.until(10 * ttl)
+}
+
+func TestAWatcherThatIsSlowGetsASnapshotAndIsToldSo(t *testing.T) {
+	b := newBench(t)
+	b.process("client", registry.Options{Monitors: -1, LogKeep: registry.MinLogKeep}, func(ctx context.Context, c *client) {
+		n := 0
+		for u, err := range c.WatchNodes(ctx, registry.ResumePoint{}) {
+			if n++; err != nil {
+				t.Fatal(err)
+			}
+			switch n {
+			case 1: // as many changes as are kept
+				for range registry.MinLogKeep / 2 {
+					err = errors.Join(err, c.join(ctx, "n1").Leave(ctx))
+				}
+			case 2:
+				if u.Snapshot || len(u.Changes) != registry.MinLogKeep {
+					t.Errorf("after as many changes as are kept: %+v", u)
+				}
+				for range registry.MinLogKeep/2 + 1 {
+					err = errors.Join(err, c.join(ctx, "n1").Leave(ctx))
+				}
+			case 3:
+				if !u.Snapshot || !u.Compacted || len(u.Changes) != 0 || !reflect.DeepEqual(states(u.Nodes), []string{"n1 left"}) {
+					t.Errorf("after more changes than are kept: %+v", u)
+				}
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n == 3 {
+				break
+			}
 		}
 		b.world.Stop()
 	})

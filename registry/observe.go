@@ -14,60 +14,171 @@ type sighting struct {
 	beat  store.Version // of the last renewal seen; unique for each
 	since time.Duration // monotonic time after the first read that showed it
 	ttl   time.Duration // of the session
+	delay time.Duration // by this process's rank, once the silence is complete
 }
 
 // maxSightings bounds how many sessions one process observes at a time.
 const maxSightings = 10_000
 
+// view is what one read showed of a session.
+type view struct {
+	id    sessionID
+	state *sessionRecord
+	beat  store.Version
+}
+
+func (v *view) lives() bool { return v.state.lives(v.id.incarnation) }
+
+// look is one read of the sessions that are observed, of the ledger of
+// revocations, and of what else the observer asks for.
+type look struct {
+	views  []view
+	ledger ledger
+	extra  [][]byte
+}
+
+// look reads all at one instant, in one round trip.
+func (r *Registry) look(tx store.Reader, ids []sessionID, extra ...[]byte) (l look, err error) {
+	keys := make([][]byte, 0, 2*len(ids)+1+len(extra))
+	for _, id := range ids {
+		keys = append(keys, r.keys.state(id.node), r.keys.beat(id.node))
+	}
+	keys = append(append(keys, r.keys.ledger()), extra...)
+	values, err := tx.GetAll(keys...)
+	if err != nil {
+		return l, err
+	}
+	l.views = make([]view, len(ids))
+	for i, id := range ids {
+		v := view{id: id}
+		if v.state, err = decodeSession(values[2*i]); err != nil {
+			return l, err
+		}
+		beat, err := decodeBeat(values[2*i+1])
+		if err != nil {
+			return l, err
+		}
+		v.beat = beat.version
+		l.views[i] = v
+	}
+	if l.ledger, err = decodeLedger(values[2*len(ids)]); err != nil {
+		return l, err
+	}
+	l.extra = values[2*len(ids)+1:]
+	return l, nil
+}
+
 // waitForActor returns when it is worth trying again: the actor's record has
-// changed, the owner has been revoked, or some time has passed.
+// changed or the owner's session has ended, and this node's turn has come.
 func (s *Session) waitForActor(ctx context.Context, held *HeldError) error {
-	owner := sessionID{held.Owner.Node, held.Owner.Incarnation}
-	// A node whose own renewals fail may be the one that is cut off: it observes
-	// nobody.
-	if owner != s.id && s.Health() == Healthy {
-		if gone, err := s.r.observe(ctx, owner); gone || err != nil {
+	r, owner := s.r, sessionID{held.Owner.Node, held.Owner.Incarnation}
+	for {
+		l, rec, watches, err := r.lookAndWatch(ctx, owner, held.Actor)
+		free, next := false, r.o.PollEvery
+		switch {
+		case err != nil:
+			err = r.patientAbout(ctx, err)
+		case rec == nil || rec.token() != held.Owner.Token:
+			free = true
+		default:
+			free, next, err = r.judge(ctx, s, l)
+		}
+		if err == nil && !free {
+			err = r.waitForAnyWithin(ctx, watches, r.jittered(next))
+		}
+		cancelAll(watches)
+		if err != nil {
 			return err
 		}
+		if free {
+			return s.takeTurn(ctx, string(held.Actor))
+		}
 	}
-	return s.r.waitForChange(ctx, s.r.keys.actor(held.Actor), s.r.patience(owner))
+}
+
+// lookAndWatch looks at the owner's session and the actor's record, and sets
+// watches on both in the same transaction, so that no change falls in between.
+func (r *Registry) lookAndWatch(ctx context.Context, owner sessionID, actor ActorID) (l look, rec *actorRecord, watches []store.Watch, err error) {
+	_, err = r.db.Transact(ctx, func(tx store.Tx) error {
+		cancelAll(watches)
+		watches = nil
+		if l, err = r.look(tx, []sessionID{owner}, r.keys.actor(actor)); err != nil {
+			return err
+		}
+		if rec, err = decodeActor(l.extra[0]); err != nil {
+			return err
+		}
+		for _, key := range [][]byte{r.keys.actor(actor), r.keys.state(owner.node)} {
+			w, err := tx.Watch(key)
+			if err != nil {
+				return err
+			}
+			watches = append(watches, w)
+		}
+		return nil
+	})
+	return l, rec, watches, err
 }
 
 // waitForNode returns when the session may have ended.
 func (r *Registry) waitForNode(ctx context.Context, id sessionID) error {
-	if gone, err := r.observe(ctx, id); gone || err != nil {
-		return err
-	}
-	return r.waitForChange(ctx, r.keys.state(id.node), r.patience(id))
-}
-
-// observe looks at a session once, and revokes it when it has been silent for
-// long enough. gone means that it is not live any more.
-//
-// Failures of the store are not the session's: they are waited out, and only
-// the end of ctx is an error.
-func (r *Registry) observe(ctx context.Context, id sessionID) (gone bool, err error) {
-	var (
-		state *sessionRecord
-		beat  beatRecord
-	)
-	err = r.db.Read(ctx, func(tx store.Reader) (err error) {
-		state, beat, err = r.readSessionAndBeat(tx, id.node)
+	var l look
+	err := r.db.Read(ctx, func(tx store.Reader) (err error) {
+		l, err = r.look(tx, []sessionID{id})
 		return err
 	})
-	switch {
-	case err != nil:
-		return false, r.patientAbout(ctx, err)
-	case !state.lives(id.incarnation):
-		r.unsee(id)
-		return true, nil
+	gone, next := false, r.o.PollEvery
+	if err != nil {
+		err = r.patientAbout(ctx, err)
+	} else {
+		gone, next, err = r.judge(ctx, nil, l)
 	}
-	at, silent := r.see(id, beat.version, state.ttl)
-	if !silent {
+	if gone || err != nil {
+		return err
+	}
+	return r.waitForChange(ctx, r.keys.state(id.node), r.jittered(next))
+}
+
+// judge acts on a look at one session: it revokes it when it has been silent for
+// long enough and the turn of s, the session that looks, has come. s is nil when
+// the process has none. A node whose own renewals fail may be the one that is cut
+// off: it judges nobody.
+//
+// gone means that the session is not live any more; if it is, the next look is due
+// after next. Failures of the store are not the session's: they are waited out, and
+// only the end of ctx is an error.
+func (r *Registry) judge(ctx context.Context, s *Session, l look) (gone bool, next time.Duration, err error) {
+	v, next := l.views[0], r.o.PollEvery
+	if !v.lives() {
+		r.unsee(v.id)
+		return true, 0, nil
+	}
+	if s != nil && (v.id == s.id || s.Health() != Healthy) {
+		return false, next, nil
+	}
+	at := r.see(s, &v, &l)
+	if left := at.turn(r.o.MaxDrift) - r.host.Monotonic(); left > 0 {
+		return false, min(left, next), nil
+	}
+	gone, err = r.endSilent(ctx, s, &v, at, l.ledger, false)
+	return gone, next, err
+}
+
+// endSilent revokes a session whose silence is complete, if the limit lets it.
+func (r *Registry) endSilent(ctx context.Context, s *Session, v *view, at sighting, l ledger, monitor bool) (gone bool, err error) {
+	about := Event{Kind: EventSilent, Node: v.id.node, Incarnation: v.id.incarnation, Monitor: monitor}
+	r.emit(about)
+	limit, err := r.revokeLimit(ctx, s, l)
+	if err != nil {
+		return false, r.patientAbout(ctx, err)
+	}
+	if !r.mayRevoke(l, limit) {
+		about.Kind = EventRevokeLimited
+		r.emit(about)
 		return false, nil
 	}
-	r.emit(Event{Kind: EventSilent, Node: id.node, Incarnation: id.incarnation})
-	return r.revoke(ctx, id, at)
+	about.Kind = EventRevokeStart
+	return r.revoke(ctx, about, at, limit)
 }
 
 // patientAbout lets errors of the store pass, but not the end of ctx.
@@ -78,22 +189,34 @@ func (r *Registry) patientAbout(ctx context.Context, err error) error {
 	return nil
 }
 
-// see notes a read that showed the beat, and reports whether the session has
-// shown no other for TTL·(1+MaxDrift) since the first such read returned.
-func (r *Registry) see(id sessionID, beat store.Version, ttl time.Duration) (at sighting, silent bool) {
+// turn is the monotonic time from which on the session may be revoked: it has
+// been silent for TTL·(1+MaxDrift), and those who rank higher have had their turn.
+func (at *sighting) turn(drift float64) time.Duration {
+	return at.since + stretch(at.ttl, drift) + at.delay
+}
+
+// see notes what a look showed, after it has returned, and returns since when the
+// session has shown no other beat.
+func (r *Registry) see(s *Session, v *view, l *look) sighting {
 	now := r.host.Monotonic()
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	at, ok := r.seen[id]
-	if !ok || at.beat != beat {
-		if !ok && len(r.seen) >= maxSightings {
-			clear(r.seen) // costs patience, never safety
-		}
-		at = sighting{beat: beat, since: now, ttl: ttl}
-		r.seen[id] = at
-		return at, false
+	r.window.see(l.ledger, now)
+	at, ok := r.seen[v.id]
+	r.mu.Unlock()
+	if ok && at.beat == v.beat {
+		return at
 	}
-	return at, now-at.since >= stretch(at.ttl, r.o.MaxDrift)
+	at.beat, at.since, at.ttl = v.beat, now, v.state.ttl
+	if !ok {
+		at.delay = s.delayBeside(v.id.node)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !ok && len(r.seen) >= maxSightings {
+		clear(r.seen) // costs patience, never safety
+	}
+	r.seen[v.id] = at
+	return at
 }
 
 func (r *Registry) unsee(id sessionID) {
@@ -102,44 +225,67 @@ func (r *Registry) unsee(id sessionID) {
 	delete(r.seen, id)
 }
 
-// patience returns how long to wait before the next look: until the silence
-// would be complete, and PollEvery at most.
-func (r *Registry) patience(id sessionID) time.Duration {
-	now := r.host.Monotonic()
-	r.mu.Lock()
-	at, ok := r.seen[id]
-	r.mu.Unlock()
-	wait := r.o.PollEvery
-	if ok {
-		wait = min(wait, at.since+stretch(at.ttl, r.o.MaxDrift)-now)
-	}
-	// Jitter keeps the contenders for one actor apart.
-	return max(wait, 0) + time.Duration(r.host.Rand().Int64N(int64(r.o.PollEvery)/8+1))
+// jittered adds up to PollEvery/8, which keeps the contenders for one actor apart.
+func (r *Registry) jittered(d time.Duration) time.Duration {
+	return d + time.Duration(r.host.Rand().Int64N(int64(r.o.PollEvery)/8+1))
 }
 
-// revoke ends a session that has shown no renewal but the one of at. It reads
+// delay returns how long the session waits, by its rank for a key, before it
+// writes what others may write as well.
+func (s *Session) delay(key string) time.Duration {
+	if s == nil {
+		return 0
+	}
+	p := s.roster().peers
+	return stagger(s.r.o.Stagger, p.rank(key, s.id.node, p.size()), s.r.host.Rand())
+}
+
+// delayBeside is delay for what is done to another node's session.
+func (s *Session) delayBeside(n NodeID) time.Duration {
+	if s == nil {
+		return 0
+	}
+	p := s.roster().peers
+	return stagger(s.r.o.Stagger, p.rankBeside(n, s.id.node, p.size()), s.r.host.Rand())
+}
+
+// takeTurn waits for as long as delay says. The caller reads again.
+func (s *Session) takeTurn(ctx context.Context, key string) error {
+	d := s.delay(key)
+	if d == 0 {
+		return ctx.Err()
+	}
+	return s.r.host.Sleep(ctx, d)
+}
+
+// revoke ends the session of e that has shown no renewal but the one of at. It reads
 // the beat in the transaction that writes the state, and a renewal reads the
 // state in the transaction that writes the beat: whichever of the two commits
 // second fails.
-func (r *Registry) revoke(ctx context.Context, id sessionID, at sighting) (gone bool, err error) {
-	e := Event{Kind: EventRevokeStart, Node: id.node, Incarnation: id.incarnation, ID: r.lastID.Add(1)}
+func (r *Registry) revoke(ctx context.Context, e Event, at sighting, limit int) (gone bool, err error) {
+	id := sessionID{e.Node, e.Incarnation}
+	e.ID = r.lastID.Add(1)
 	r.emit(e)
 	var doubt, renewed bool
 	e.Version, e.Err = r.transact(ctx, e, &doubt, func(tx store.Tx) error {
 		renewed = false
-		state, beat, err := r.readSessionAndBeat(tx, id.node)
+		l, err := r.look(tx, []sessionID{id})
 		if err != nil {
 			return err
 		}
-		if !state.lives(id.incarnation) {
+		v := &l.views[0]
+		if !v.lives() {
 			return ErrNotLive
 		}
-		if beat.version != at.beat {
+		if v.beat != at.beat {
 			renewed = true
 			return ErrRenewed
 		}
-		state.status = statusRevoked
-		return r.changeSession(tx, id.node, state)
+		if err := r.charge(tx, l.ledger, limit); err != nil {
+			return err
+		}
+		v.state.status = statusRevoked
+		return r.changeSession(tx, id.node, v.state)
 	})
 	if doubt && errors.Is(e.Err, ErrNotLive) {
 		e.Err = fmt.Errorf("%w: %w", ErrUnknown, e.Err) // by this one or another
@@ -152,6 +298,10 @@ func (r *Registry) revoke(ctx context.Context, id sessionID, at sighting) (gone 
 		return true, nil
 	case renewed:
 		return false, nil
+	case errors.Is(e.Err, ErrRevokeLimited):
+		e.Kind = EventRevokeLimited
+		r.emit(e)
+		return false, nil
 	}
 	return false, r.patientAbout(ctx, e.Err)
 }
@@ -162,6 +312,9 @@ var (
 	ErrNotLive = errors.New("registry: the session is not live")
 	// ErrRenewed: a renewal came first.
 	ErrRenewed = errors.New("registry: the session was renewed meanwhile")
+	// ErrRevokeLimited: as many sessions have been revoked in the present window
+	// as [Options].RevokeMin and RevokeShare allow.
+	ErrRevokeLimited = errors.New("registry: the limit of revocations is reached")
 )
 
 // waitForChange returns when key has changed or d has passed, and the error of

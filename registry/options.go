@@ -10,11 +10,17 @@ import (
 
 // Limits of [Options].
 const (
-	MinTTL      = 10 * time.Millisecond
-	MaxTTL      = 24 * time.Hour
-	DriftLimit  = 0.2 // upper limit of Options.MaxDrift
-	MaxFailures = 100 // upper limit of Options.DegradedAfter
-	MaxMonitors = 100 // upper limit of Options.Monitors
+	MinTTL       = 10 * time.Millisecond
+	MaxTTL       = 24 * time.Hour
+	DriftLimit   = 0.2       // upper limit of Options.MaxDrift
+	MaxFailures  = 100       // upper limit of Options.DegradedAfter
+	MaxRevokeMin = 1_000_000 // upper limit of Options.RevokeMin
+	MaxMonitors  = 100       // upper limit of Options.Monitors
+	MinLogKeep   = 16
+	MaxLogKeep   = 1 << 20
+	MaxSweepRate = 1_000_000 // upper limit of Options.SweepRate
+
+	MaxNodeRetention = 10 * 365 * 24 * time.Hour // upper limit of Options.NodeRetention
 )
 
 // Defaults of [Options].
@@ -24,7 +30,12 @@ const (
 	DefaultMaxDrift      = 0.01
 	DefaultDegradedAfter = 2
 	DefaultDegradedShare = 1.0 / 3
+	DefaultRevokeMin     = 4
+	DefaultRevokeShare   = 0.25
 	DefaultMonitors      = 3
+	DefaultLogKeep       = 4096
+	DefaultSweepRate     = 1000
+	DefaultNodeRetention = time.Hour
 )
 
 // Options of a [Registry]. The zero value means the defaults.
@@ -70,10 +81,49 @@ type Options struct {
 	// for; above 0. Releases are noticed sooner, through a watch. Default: TTL/10.
 	PollEvery time.Duration
 
+	// Stagger spaces the nodes that want to write the same: the claim of an actor
+	// that became free while they waited for it, the revocation of a session. A
+	// node waits Stagger·log2(1+r) and a jitter of Stagger/4, r being how many live
+	// nodes rank before it, and 14 Staggers at most; then it reads again. Above 0,
+	// and 14·Stagger must be below TTL. Choose it well above what a commit takes.
+	// Default: TTL/200.
+	Stagger time.Duration
+
+	// RevokeMin and RevokeShare limit the revocations of all nodes together: in a
+	// window, which lasts for TTL of true time at least, no more sessions are revoked
+	// than the larger of RevokeMin and RevokeShare of the live nodes. So an outage that
+	// looks like the death of everybody ends few sessions, and those few slowly. What
+	// is refused is told by [EventRevokeLimited]; see [Registry.RevocationLimit].
+	// RevokeMin is 1 to [MaxRevokeMin], RevokeShare above 0 and at most 1, which is no
+	// limit. Defaults: [DefaultRevokeMin] and [DefaultRevokeShare].
+	RevokeMin   int
+	RevokeShare float64
+
 	// Monitors is how many nodes watch over each session; 1 to [MaxMonitors], or
 	// below 0 for none: then a session's end is noticed by those who want its actors
-	// or its node id, and no node knows the others. Default: [DefaultMonitors].
+	// or its node id, no node knows the others, so that none waits by its rank, and
+	// nothing is swept. Default: [DefaultMonitors].
 	Monitors int
+
+	// LogKeep is how many changes of nodes are kept for those who watch them; from
+	// [MinLogKeep] to [MaxLogKeep]. Who is further behind gets a snapshot. It should
+	// be the same in every process of a namespace, where the least counts. Default:
+	// [DefaultLogKeep].
+	LogKeep int
+
+	// LookEvery is the time between two looks of a monitor; above 0, and with its
+	// jitter of an eighth below DegradedShare·TTL, so that a session is seen to be
+	// degraded before it is revoked. Default: TTL/8, and DegradedShare·TTL/2 at most.
+	LookEvery time.Duration
+
+	// SweepRate bounds how many actors of ended sessions one node clears in a second;
+	// 1 to [MaxSweepRate]. Default: [DefaultSweepRate].
+	SweepRate int
+
+	// NodeRetention is how long a node whose session has ended is remembered once all
+	// that it left is cleared; from TTL to [MaxNodeRetention]. Default:
+	// [DefaultNodeRetention], and TTL at least.
+	NodeRetention time.Duration
 
 	// Events, when not nil, is told of what the registry does by itself. It is
 	// called without locks held, from the task that acts, and must not block.
@@ -110,8 +160,29 @@ func (o Options) withDefaults() (Options, error) {
 	if o.PollEvery == 0 {
 		o.PollEvery = o.TTL / 10
 	}
+	if o.Stagger == 0 {
+		o.Stagger = o.TTL / 200
+	}
+	if o.RevokeMin == 0 {
+		o.RevokeMin = DefaultRevokeMin
+	}
+	if o.RevokeShare == 0 {
+		o.RevokeShare = DefaultRevokeShare
+	}
 	if o.Monitors == 0 {
 		o.Monitors = DefaultMonitors
+	}
+	if o.LogKeep == 0 {
+		o.LogKeep = DefaultLogKeep
+	}
+	if o.LookEvery == 0 {
+		o.LookEvery = max(min(o.TTL/8, time.Duration(o.DegradedShare*float64(o.TTL))/2), 1)
+	}
+	if o.SweepRate == 0 {
+		o.SweepRate = DefaultSweepRate
+	}
+	if o.NodeRetention == 0 {
+		o.NodeRetention = max(DefaultNodeRetention, o.TTL)
 	}
 	return o, o.validate()
 }
@@ -136,11 +207,29 @@ func (o Options) validate() error {
 		return invalid("Options.DegradedShare is %v, must be between 0 and 1", o.DegradedShare)
 	case o.Monitors > MaxMonitors:
 		return invalid("Options.Monitors is %d, must be at most %d", o.Monitors, MaxMonitors)
+	case o.LogKeep < MinLogKeep || o.LogKeep > MaxLogKeep:
+		return invalid("Options.LogKeep is %d, must be from %d to %d", o.LogKeep, MinLogKeep, MaxLogKeep)
+	case o.LookEvery <= 0:
+		return invalid("Options.LookEvery is %v, must be above 0", o.LookEvery)
+	case o.SweepRate < 1 || o.SweepRate > MaxSweepRate:
+		return invalid("Options.SweepRate is %d, must be from 1 to %d", o.SweepRate, MaxSweepRate)
+	case o.NodeRetention < o.TTL || o.NodeRetention > MaxNodeRetention:
+		return invalid("Options.NodeRetention is %v, must be from TTL (%v) to %v", o.NodeRetention, o.TTL, MaxNodeRetention)
 	case o.PollEvery <= 0:
 		return invalid("Options.PollEvery is %v, must be above 0", o.PollEvery)
+	case o.Stagger <= 0 || o.Stagger >= (o.TTL+staggerSpan-1)/staggerSpan:
+		return invalid("Options.Stagger is %v, must be above 0, and %d·Stagger below TTL (%v)", o.Stagger, staggerSpan, o.TTL)
+	case o.RevokeMin < 1 || o.RevokeMin > MaxRevokeMin:
+		return invalid("Options.RevokeMin is %d, must be from 1 to %d", o.RevokeMin, MaxRevokeMin)
+	case math.IsNaN(o.RevokeShare) || o.RevokeShare <= 0 || o.RevokeShare > 1:
+		return invalid("Options.RevokeShare is %v, must be above 0 and at most 1", o.RevokeShare)
 	}
 	if err := o.Retry.Validate(); err != nil {
 		return invalid("Options.Retry: %v", err)
+	}
+	if look, most := float64(o.LookEvery)*9/8, o.DegradedShare*float64(o.TTL); look >= most {
+		return invalid("a session would be revoked before it is seen to be degraded: LookEvery·9/8 = %v·9/8 = %v, must be below DegradedShare·TTL = %v·%v = %v",
+			o.LookEvery, time.Duration(look), o.DegradedShare, o.TTL, time.Duration(most))
 	}
 	held := shrink(o.TTL, o.MaxDrift)
 	if spent := time.Duration(o.DegradedAfter) * o.RenewEvery; spent/time.Duration(o.DegradedAfter) != o.RenewEvery || spent >= held {

@@ -127,6 +127,7 @@ func FuzzDecodeRecords(f *testing.F) {
 	f.Add(encodeInbox([]byte("payload")))
 	f.Add(append(append(make([]byte, 8), "n\x00"...), make([]byte, logHeader)...))
 	f.Add([]byte{7})
+	f.Add(ledger{used: 3}.encode())
 	f.Fuzz(func(t *testing.T, v []byte) {
 		known := func(err error) {
 			if err != nil && !errors.Is(err, ErrCorrupt) {
@@ -151,6 +152,11 @@ func FuzzDecodeRecords(f *testing.F) {
 		known(err)
 		if again := encodeBeat(b.incarnation); err == nil && len(v) >= beatBytes && !bytes.Equal(again[1+store.StampBytes:], v[1+store.StampBytes:beatBytes]) {
 			t.Errorf("%x is %+v, which is %x", v, b, again)
+		}
+		l, err := decodeLedger(v)
+		known(err)
+		if again := l.encode(); err == nil && len(v) > 0 && !bytes.Equal(again, v[:ledgerBytes]) {
+			t.Errorf("%x is %+v, which is %x", v, l, again)
 		}
 		epoch, err := decodeEpoch(v)
 		known(err)

@@ -25,9 +25,10 @@ type Registry struct {
 	census     census
 	placements placements
 
-	mu   sync.Mutex
-	seen map[sessionID]sighting // sessions under observation
-	past map[NodeID]ended       // sessions of this process that are over
+	mu     sync.Mutex
+	seen   map[sessionID]sighting // sessions under observation
+	window windowSighting         // of the ledger of revocations
+	past   map[NodeID]ended       // sessions of this process that are over
 }
 
 // sessionID names a session: incarnations are unique for one node only.
@@ -138,20 +139,6 @@ func (r *Registry) readSessionAndActor(tx store.Reader, n NodeID, a ActorID) (*s
 	return s, rec, err
 }
 
-// readSessionAndBeat reads both in one round trip.
-func (r *Registry) readSessionAndBeat(tx store.Reader, n NodeID) (*sessionRecord, beatRecord, error) {
-	vs, err := tx.GetAll(r.keys.state(n), r.keys.beat(n))
-	if err != nil {
-		return nil, beatRecord{}, err
-	}
-	s, err := decodeSession(vs[0])
-	if err != nil {
-		return nil, beatRecord{}, err
-	}
-	b, err := decodeBeat(vs[1])
-	return s, b, err
-}
-
 func (r *Registry) newOpID() opID {
 	var id opID
 	binary.BigEndian.PutUint64(id[:8], r.host.Rand().Uint64())
@@ -193,7 +180,7 @@ func (r *Registry) transact(ctx context.Context, about Event, doubt *bool, fn fu
 // decided reports whether err was decided by fn inside the transaction, doubt
 // considered, rather than by the store.
 func decided(err error) bool {
-	for _, d := range []error{ErrHeld, ErrNotOwner, ErrNodeInUse, ErrSessionLost, ErrNotLive, ErrRenewed, ErrDraining, ErrNotActive} {
+	for _, d := range []error{ErrHeld, ErrNotOwner, ErrNodeInUse, ErrSessionLost, ErrNotLive, ErrRenewed, ErrDraining, ErrNotActive, ErrRevokeLimited} {
 		if errors.Is(err, d) {
 			return true
 		}

@@ -12,6 +12,18 @@ import (
 type roster struct {
 	version uint64 // grows with each change; 0 before the first snapshot
 	nodes   []*Node
+	peers   *peers // those that are live; nil before the first snapshot
+}
+
+func newRoster(version uint64, nodes []*Node) *roster {
+	r := &roster{version: version, nodes: nodes}
+	live := r.live()
+	ids := make([]NodeID, len(live))
+	for i, n := range live {
+		ids[i] = n.ID
+	}
+	r.peers = newPeers(ids)
+	return r
 }
 
 // live returns the nodes whose session may own actors, in the order of ids.
@@ -35,6 +47,21 @@ func (s *Session) roster() *roster {
 	return &roster{}
 }
 
+// Nodes returns what the session knows of all nodes, in the order of ids, those
+// included whose session has ended and is not forgotten yet; their loads are left
+// out. It reads nothing: it is what the last change that the session learnt of left,
+// some hundredth of the TTL and a read ago, or longer ago while the store cannot be
+// read. It is empty before the first read, and always with a negative
+// Options.Monitors.
+func (s *Session) Nodes() []Node {
+	known := s.roster().nodes
+	nodes := make([]Node, len(known))
+	for i, n := range known {
+		nodes[i] = *n
+	}
+	return nodes
+}
+
 // rosterPace divides the TTL: changes that come within so long are learnt with one
 // read.
 const rosterPace = 100
@@ -52,27 +79,35 @@ func (s *Session) keepRoster(context.Context) {
 
 // followNodes returns when the watch has ended.
 func (s *Session) followNodes() {
-	nodes := make(map[NodeID]*Node)
+	nodes := make(known)
 	for u, err := range s.r.WatchNodes(s.ctx, ResumePoint{}) {
 		if err != nil {
 			return
 		}
-		if u.Snapshot {
-			clear(nodes)
-			for i := range u.Nodes {
-				nodes[u.Nodes[i].ID] = &u.Nodes[i]
-			}
-		}
-		for i := range u.Changes {
-			if c := &u.Changes[i]; c.Forgotten {
-				delete(nodes, c.Node.ID)
-			} else {
-				nodes[c.Node.ID] = &c.Node
-			}
-		}
-		s.nodes.Store(&roster{version: u.Resume.head + 1, nodes: slices.SortedFunc(maps.Values(nodes), byID)})
+		nodes.fold(&u)
+		s.nodes.Store(newRoster(u.Resume.head+1, slices.SortedFunc(maps.Values(nodes), byID)))
 		if s.r.host.Sleep(s.ctx, s.ttl/rosterPace) != nil {
 			return
+		}
+	}
+}
+
+// known is what has been told of nodes.
+type known map[NodeID]*Node
+
+// fold takes up an update, and keeps pointers into it.
+func (k known) fold(u *NodesUpdate) {
+	if u.Snapshot {
+		clear(k)
+		for i := range u.Nodes {
+			k[u.Nodes[i].ID] = &u.Nodes[i]
+		}
+	}
+	for i := range u.Changes {
+		if c := &u.Changes[i]; c.Forgotten {
+			delete(k, c.Node.ID)
+		} else {
+			k[c.Node.ID] = &c.Node
 		}
 	}
 }

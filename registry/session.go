@@ -72,6 +72,7 @@ type Session struct {
 	timer    clock.Timer             // for the next change that time alone brings
 	doubtful []ActorID               // claims in doubt that nobody waits for, each actor once
 	settling bool                    // a task settles them
+	waits    map[ActorID]*contention // actors that tasks wait for
 	accepted []*Claim                // given actors whose inbox rows are to be cleared
 	clearing bool                    // a task clears them
 }
@@ -87,6 +88,7 @@ func newSession(r *Registry, n NodeID, rec *sessionRecord, o JoinOptions, began 
 		claims:   make(map[ActorID]*Claim),
 		busy:     make(map[ActorID]clock.Event),
 		handing:  make(map[ActorID]clock.Event),
+		waits:    make(map[ActorID]*contention),
 		health:   Healthy,
 	}
 	s.ctx, s.cancel = r.host.WithCancel(r.host.Context())
@@ -99,6 +101,8 @@ func (s *Session) start() {
 	s.r.host.Go("keeper/"+string(s.id.node), s.keep)
 	if s.r.o.Monitors > 0 {
 		s.r.host.Go("roster/"+string(s.id.node), s.keepRoster)
+		s.r.host.Go("monitor/"+string(s.id.node), s.watchOver)
+		s.r.host.Go("sweeper/"+string(s.id.node), s.sweep)
 	}
 }
 

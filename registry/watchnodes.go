@@ -47,23 +47,23 @@ func (r *Registry) WatchNodes(ctx context.Context, from ResumePoint) iter.Seq2[N
 		}
 		at := from
 		for {
-			u, w, err := r.nodesSince(ctx, at)
+			u, watches, err := r.nodesSince(ctx, at)
 			if err == nil && (u.Snapshot || len(u.Changes) > 0) {
 				if !yield(u, nil) {
-					w.Cancel()
+					cancelAll(watches)
 					return
 				}
 			}
 			switch {
 			case err == nil:
 				at = u.Resume
-				err = r.waitForAny(ctx, []store.Watch{w})
-				w.Cancel()
+				err = r.waitForAny(ctx, watches)
 			case !errors.Is(err, ErrInvalid):
 				if err = r.patientAbout(ctx, err); err == nil {
 					err = r.host.Sleep(ctx, r.o.PollEvery)
 				}
 			}
+			cancelAll(watches)
 			if err != nil {
 				yield(NodesUpdate{}, fmt.Errorf("registry: watch nodes: %w", err))
 				return
@@ -74,12 +74,10 @@ func (r *Registry) WatchNodes(ctx context.Context, from ResumePoint) iter.Seq2[N
 
 // nodesSince returns what has come since a point, and a watch that fires when more
 // has.
-func (r *Registry) nodesSince(ctx context.Context, at ResumePoint) (u NodesUpdate, w store.Watch, err error) {
-	_, err = r.db.Transact(ctx, func(tx store.Tx) (err error) {
-		if w != nil {
-			w.Cancel()
-		}
-		u = NodesUpdate{}
+func (r *Registry) nodesSince(ctx context.Context, at ResumePoint) (u NodesUpdate, watches []store.Watch, err error) {
+	_, err = r.db.Transact(ctx, func(tx store.Tx) error {
+		cancelAll(watches)
+		u, watches = NodesUpdate{}, nil
 		vs, err := tx.GetAll(r.keys.head(), r.keys.epoch())
 		if err != nil {
 			return err
@@ -108,10 +106,13 @@ func (r *Registry) nodesSince(ctx context.Context, at ResumePoint) (u NodesUpdat
 				return err
 			}
 		}
-		w, err = tx.Watch(r.keys.head())
+		w, err := tx.Watch(r.keys.head())
+		if err == nil {
+			watches = append(watches, w)
+		}
 		return err
 	})
-	return u, w, err
+	return u, watches, err
 }
 
 func (r *Registry) resumePoint(tx store.Tx, head, epoch []byte) (p ResumePoint, err error) {
@@ -126,9 +127,13 @@ func (r *Registry) resumePoint(tx store.Tx, head, epoch []byte) (p ResumePoint, 
 	return p, err
 }
 
-// logTrail is how far behind the last position that was read a reader looks first
-// for rows that came late.
-const logTrail = 32
+// A reader looks for rows that came late logTrail behind the last position that it
+// has read. That is most often enough, and costs each reader of each change but two
+// rows; if rows are still missing it looks trailGrowth times as far behind.
+const (
+	logTrail    = 2
+	trailGrowth = 8
+)
 
 // changesSince returns the changes between two points; all is false when some of
 // them are not kept any more. A change since then was committed at a version above
@@ -138,12 +143,15 @@ func (r *Registry) changesSince(tx store.Reader, at, now ResumePoint) (changes [
 	if missing == 0 {
 		return nil, true, nil
 	}
-	if missing > logKeep {
+	if missing > uint64(r.o.LogKeep) {
 		return nil, false, nil
 	}
 	space := r.keys.tagged(tagLog, 0)
-	for trail := uint64(logTrail); ; trail *= 4 {
+	for trail := uint64(logTrail); ; trail *= trailGrowth {
 		from := at.head - min(trail, at.head)
+		if trail >= uint64(r.o.LogKeep) {
+			from = 0 // a late row may stand before all that are kept, until it is cleared
+		}
 		rows, err := readAll(tx, r.keys.log(from, ""), r.keys.tagged(tagLog+1, 0))
 		if err != nil {
 			return nil, false, err
@@ -161,7 +169,7 @@ func (r *Registry) changesSince(tx store.Reader, at, now ResumePoint) (changes [
 		if uint64(len(fresh)) == missing {
 			return inOrder(fresh), true, nil
 		}
-		if from == 0 || trail > 2*logKeep {
+		if from == 0 {
 			return nil, false, nil
 		}
 	}

@@ -17,14 +17,14 @@ const ttl = 3 * time.Second
 
 // bench is a simulated world with one memory store and any number of processes.
 type bench struct {
-	t      *testing.T
+	t      testing.TB
 	world  *sim.World
 	engine store.Engine
 
 	options registry.Options // of run
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	t.Helper()
 	w := sim.NewWorld(1, sim.Options{})
 	t.Cleanup(w.Close)
@@ -138,7 +138,7 @@ func (c *client) rows(ctx context.Context) []store.KeyValue {
 	return rows
 }
 
-func wantErr(t *testing.T, what string, err, want error) {
+func wantErr(t testing.TB, what string, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {
 		t.Errorf("%s: err = %v, want %v", what, err, want)

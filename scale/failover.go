@@ -79,7 +79,7 @@ func (f *FailOverFigures) measure(ctx context.Context, c *FailOverConfig, seed u
 		return 0, err
 	}
 	o := w.nodes[0].options()
-	f.TTL, f.Bound = o.TTL, w.nodes[0].reg.Bounds(storeTime).FailOver
+	f.TTL, f.Bound = o.TTL, w.nodes[0].reg.Bounds(storeTime, c.Nodes).FailOver
 	// The owner dies after its first renewals, at any phase of them.
 	at := 2*o.TTL + time.Duration(w.world.Draw("kill")%uint64(o.TTL))
 	if err := w.until(at); err != nil {

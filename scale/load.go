@@ -104,7 +104,7 @@ func MeasureLoad(ctx context.Context, c LoadConfig) (LoadFigures, error) {
 		return f, err
 	}
 	f.AtRest = l.meter.since(before)
-	f.Bound = l.nodes[0].reg.Bounds(storeTime).FailOver
+	f.Bound = l.nodes[0].reg.Bounds(storeTime, c.Nodes).FailOver
 	if err := l.failOver(); err != nil {
 		return f, err
 	}

@@ -20,7 +20,12 @@ import (
 func (s *shape) claimBound() time.Duration {
 	silence := time.Duration(float64(s.ttl) * (1 + s.drift) / (1 - s.drift))
 	poll := s.ttl / 10
-	return silence + 3*poll + 4*time.Second
+	bound := silence + 3*poll + 4*time.Second
+	if s.herd {
+		// As many windows as it takes to revoke all, and its turn.
+		bound += time.Duration((s.nodes+herdRevokeMin-1)/herdRevokeMin)*silence + s.ttl/10
+	}
+	return bound
 }
 
 func (r *run) startAudit() {
@@ -39,9 +44,13 @@ func (r *run) startAudit() {
 				return
 			}
 		}
+		if r.shape.monitors > 0 {
+			l.demandSessionKnows(ctx)
+		}
 		l.giveBack(ctx)
 		if r.shape.watch {
 			l.demandTold(ctx)
+			l.countLateRows(ctx)
 		}
 		if err := l.reg.Check(ctx); err != nil {
 			r.world.Fail("store-disagrees", err)

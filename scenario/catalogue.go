@@ -1,6 +1,10 @@
 package scenario
 
-import "time"
+import (
+	"time"
+
+	"github.com/kelpie-registry/kelpie/registry"
+)
 
 // catalogue is every scenario, in the order of reports.
 var catalogue = []Scenario{
@@ -115,14 +119,18 @@ var catalogue = []Scenario{
 		},
 	},
 	{
-		Name:      "membership",
-		About:     "nodes join, get ready, leave, crash and are revoked, while everybody follows the changes",
-		Sometimes: []string{"told-joining", "told-ready", "told-left", "told-failed", "resumed", "agreed", "crashed", "rejoined", "audited"},
-		MinSeeds:  100,
+		Name:  "membership",
+		About: "nodes join, get ready, leave, crash and are revoked, while everybody follows the changes",
+		Sometimes: []string{
+			"told-joining", "told-ready", "told-left", "told-failed", "told-degraded", "told-recovered", "told-forgotten",
+			"resumed", "compacted", "late-row", "agreed", "snapshot-agreed", "crashed", "rejoined", "audited",
+		},
+		MinSeeds: 100,
 		shape: shape{
-			nodes: 4, workers: 1, actors: 2, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
-			think: 1500 * time.Millisecond, faults: 12, menu: membershipFaults, watch: true,
-			mix: mix{claim: 2, wait: 3, release: 2, leave: 3},
+			nodes: 5, workers: 1, actors: 2, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
+			think: 1200 * time.Millisecond, faults: 12, menu: membershipFaults, watch: true, monitors: 2,
+			tune: func(o *registry.Options) { o.LogKeep, o.NodeRetention = registry.MinLogKeep, o.TTL },
+			mix:  mix{claim: 2, wait: 3, release: 2, leave: 3},
 		},
 	},
 	{
@@ -166,13 +174,27 @@ var catalogue = []Scenario{
 		},
 	},
 	{
+		Name:  "herd",
+		About: "a dozen nodes want the same few actors, and many of them die at once",
+		Sometimes: []string{
+			"silent", "revoked", "monitor-revoked", "revoke-limited", "marked", "unmarked", "swept", "forgotten", "conflicted",
+			"takeover", "crashed", "lost", "rejoined", "audited",
+		},
+		MinSeeds: 100,
+		shape: shape{
+			nodes: 12, workers: 2, actors: 5, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
+			think: 1500 * time.Millisecond, faults: 5, menu: herdFaults, also: deaths, monitors: 3, tune: herdOptions, herd: true,
+			mix: mix{wait: 10, use: 1, write: 1, release: 2},
+		},
+	},
+	{
 		Name:      "mixed",
 		About:     "everything at once: five nodes, all operations, every kind of fault",
 		Sometimes: []string{"held", "moved", "takeover", "released", "left", "silent", "revoked", "degraded", "recovered", "lost", "rejoined", "doubt-applied", "doubt-dropped", "crashed", "audited"},
 		MinSeeds:  100,
 		shape: shape{
 			nodes: 5, workers: 2, actors: 4, ttl: 3 * time.Second, drift: 0.05, rate: 50_000_000, exclusive: true,
-			think: 1500 * time.Millisecond, faults: 16, menu: everything,
+			think: 1500 * time.Millisecond, faults: 16, menu: everything, monitors: 3,
 			mix: mix{claim: 5, wait: 4, use: 2, write: 3, guard: 2, release: 3, lookup: 3, leave: 1},
 		},
 	},

@@ -246,10 +246,17 @@ func (l *life) event(e registry.Event) {
 	switch e.Kind {
 	case registry.EventSilent:
 		r.happened(evSilent)
+		l.judging(e)
 	case registry.EventRevokeEnd:
 		switch {
 		case e.Err == nil:
 			r.happened(evRevoked)
+			if e.Monitor {
+				r.happened(evMonitorRevoked)
+			}
+			if r.shape.herd {
+				r.revokedInHerd()
+			}
 			r.endedAt(e)
 			r.revokedSession(session{e.Node, e.Incarnation})
 		case errors.Is(e.Err, registry.ErrRenewed):
@@ -280,6 +287,16 @@ func (l *life) event(e registry.Event) {
 		r.endedAt(e)
 	case registry.EventRenewed, registry.EventRenewFailed:
 		l.renewed = true
+	case registry.EventRevokeLimited:
+		r.happened(evLimited)
+	case registry.EventMarked:
+		r.happened(evMarked)
+	case registry.EventUnmarked:
+		r.happened(evUnmarked)
+	case registry.EventSwept:
+		r.happened(evSwept)
+	case registry.EventForgotten:
+		r.happened(evForgotten)
 	case registry.EventRevokeStart:
 		r.sessionEnding(e.Node)
 	case registry.EventDoubt, registry.EventGiveBackStart, registry.EventAccepted,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/kelpie-registry/kelpie/linearizability"
@@ -63,6 +64,9 @@ func (l *life) join(ctx context.Context) bool {
 	l.n.joins++
 	o := registry.JoinOptions{Wait: !r.shape.sharedID || r.world.Draw("wait", l.n.key, l.n.joins)%2 == 0}
 	o.NotReady = (r.shape.watch || r.shape.lateReady) && r.world.Draw("not-ready", l.n.key, l.n.joins)%3 == 0
+	if r.shape.watch {
+		o.Labels = map[string]string{"life": strconv.FormatUint(l.number, 10)}
+	}
 	o.Replace = r.shape.replace && r.world.Draw("replace", l.n.key, l.n.joins)%4 == 0
 	return l.joinWith(ctx, o)
 }

@@ -33,10 +33,11 @@ type run struct {
 	operations int
 	events     [eventCount]uint64
 
+	herd    herded
 	members []member // every session that was joined
 
 	changes map[uint64]string // what watchers were told of each change, by its number
-	known   map[uint64]string // what they knew after so many
+	known   map[uint64]told   // what they knew after so many
 
 	hand    handOvers
 	give    giving
@@ -145,10 +146,13 @@ func (r *run) build() (err error) {
 	r.lastOwner = make([]owner, r.shape.actors)
 	r.tokens = make([][]registry.Token, r.shape.actors)
 	r.ended = make(map[session]store.Version)
-	r.changes, r.known = make(map[uint64]string), make(map[uint64]string)
+	r.changes, r.known = make(map[uint64]string), make(map[uint64]told)
 	r.world.Net().SetDefault(officeLink)
 	handlers := r.startStore()
 	r.startSink()
+	if r.shape.herd {
+		r.prepareHerd()
+	}
 	for i := range r.shape.nodes {
 		n := r.newNode(nodeName(i), r.nodeID(i), r.clockOf(i))
 		r.nodes = append(r.nodes, n)

@@ -43,6 +43,10 @@ type shape struct {
 	// monitors watch over each session; none unless set: then a session's end is
 	// noticed by those who want its actors.
 	monitors int
+	// tune, when not nil, changes the options of all registries.
+	tune func(o *registry.Options)
+	// herd has the promises about many nodes checked; with herdOptions.
+	herd bool
 	// watch has every process follow the nodes, and a third of the joins not be ready
 	// at once.
 	watch bool
@@ -110,5 +114,9 @@ func (m mix) pick(n int) Action {
 }
 
 func (s *shape) options(events func(registry.Event)) registry.Options {
-	return registry.Options{TTL: s.ttl, MaxDrift: s.drift, Monitors: cmp.Or(s.monitors, -1), Events: events}
+	o := registry.Options{TTL: s.ttl, MaxDrift: s.drift, Monitors: cmp.Or(s.monitors, -1), Events: events}
+	if s.tune != nil {
+		s.tune(&o)
+	}
+	return o
 }

@@ -42,8 +42,21 @@ const (
 	evToldReady                      // … and that it is
 	evToldLeft                       // … of one that left
 	evToldFailed                     // … of one that was revoked
+	evToldDegraded                   // … of one whose renewals were missed
+	evToldRecovered                  // … and came again
+	evToldForgotten                  // … of one that is not remembered any more
 	evResumed                        // a process went on watching where its last life had stopped
+	evCompacted                      // … and was so far behind that it was given a snapshot
+	evLateRow                        // a change's row came at a position that a watcher had read past
 	evAgreed                         // two watchers had been told up to one point
+	evSnapshotAgreed                 // … one of them by a snapshot, the other by changes
+	evMonitorRevoked                 // a monitor revoked a session
+	evMarked                         // a monitor marked a session as degraded
+	evUnmarked                       // … and a renewal took that back
+	evSwept                          // records that a session had left were cleared
+	evForgotten                      // a node was forgotten
+	evConflicted                     // a claim conflicted, in a world that counts them
+	evLimited                        // a silent session was not revoked, because the limit was reached
 	evPlaced                         // a placement made a node an owner
 	evFound                          // … or found one
 	evNoNode                         // … or found no node that takes actors
@@ -67,7 +80,8 @@ var eventNames = [eventCount]string{
 	"late-doubt", "stale-refused", "guard-refused", "crashed", "overlap",
 	"transferred", "accepted", "claimed-given", "given-lost", "transfer-unknown", "transfer-repeated",
 	"transfer-found", "transfer-redone", "target-refused", "crashed-in-transfer",
-	"told-joining", "told-ready", "told-left", "told-failed", "resumed", "agreed",
+	"told-joining", "told-ready", "told-left", "told-failed", "told-degraded", "told-recovered", "told-forgotten", "resumed", "compacted", "late-row", "agreed", "snapshot-agreed",
+	"monitor-revoked", "marked", "unmarked", "swept", "forgotten", "conflicted", "revoke-limited",
 	"placed", "found", "no-node", "full", "drained", "drain-moved", "drain-freed", "drain-kept", "drain-resumed",
 	"draining-refused", "passed-on", "rebalanced", "audited",
 }

@@ -25,6 +25,12 @@ type watcher struct {
 	nodes  map[registry.NodeID]registry.Node
 }
 
+// told is what somebody knew of all nodes at some point.
+type told struct {
+	digest   string
+	snapshot bool // it was read, and not folded from changes
+}
+
 // watch follows the nodes for as long as the process lives.
 func (l *life) watch(ctx context.Context) {
 	r, w := l.n.r, &l.n.watcher
@@ -47,6 +53,12 @@ func (l *life) watch(ctx context.Context) {
 
 // told folds an update and compares the result with that of others.
 func (r *run) told(w *watcher, u registry.NodesUpdate) error {
+	if resumed := w.resume != (registry.ResumePoint{}); u.Compacted != (u.Snapshot && resumed) {
+		return fmt.Errorf("told snapshot: %v, compacted: %v, after %v", u.Snapshot, u.Compacted, w.resume)
+	}
+	if u.Compacted {
+		r.happened(evCompacted)
+	}
 	if u.Snapshot {
 		w.nodes = make(map[registry.NodeID]registry.Node, len(u.Nodes))
 		for _, n := range u.Nodes {
@@ -66,11 +78,18 @@ func (r *run) told(w *watcher, u registry.NodesUpdate) error {
 		return fmt.Errorf("told %d changes between %v and %v", len(u.Changes), w.resume, u.Resume)
 	}
 	w.resume = u.Resume
-	if _, ok := r.known[u.Resume.Changes()]; ok {
-		r.happened(evAgreed)
+	now := told{digest(w.all()), u.Snapshot}
+	other, ok := r.known[u.Resume.Changes()]
+	if !ok {
+		r.known[u.Resume.Changes()] = now
+		return nil
 	}
-	if err := agree(r.known, u.Resume.Changes(), w.digest()); err != nil {
-		return fmt.Errorf("after %d changes: %w", u.Resume.Changes(), err)
+	r.happened(evAgreed)
+	if other.snapshot != now.snapshot {
+		r.happened(evSnapshotAgreed)
+	}
+	if other.digest != now.digest {
+		return fmt.Errorf("after %d changes one knows %s, another %s", u.Resume.Changes(), other.digest, now.digest)
 	}
 	return nil
 }
@@ -92,6 +111,7 @@ func (r *run) fold(w *watcher, c registry.NodeChange) error {
 			return fmt.Errorf("%q is forgotten, and was %v", c.Node.ID, was.State)
 		}
 		delete(w.nodes, c.Node.ID)
+		r.happened(evToldForgotten)
 		return nil
 	}
 	fresh := !ok || c.Node.Incarnation > was.Incarnation
@@ -108,6 +128,10 @@ func (r *run) fold(w *watcher, c registry.NodeChange) error {
 	switch {
 	case c.Node.State == registry.NodeJoining:
 		r.happened(evToldJoining)
+	case c.Node.State == registry.NodeDegraded:
+		r.happened(evToldDegraded)
+	case was.State == registry.NodeDegraded && c.Node.State == registry.NodeActive && !fresh:
+		r.happened(evToldRecovered)
 	case c.Node.State == registry.NodeLeft:
 		r.happened(evToldLeft)
 	case c.Node.State == registry.NodeFailed:
@@ -119,17 +143,18 @@ func (r *run) fold(w *watcher, c registry.NodeChange) error {
 	return nil
 }
 
-func (w *watcher) digest() string {
-	return digest(slices.SortedFunc(maps.Values(w.nodes), func(a, b registry.Node) int {
+// all returns what the watcher knows, in the order of ids.
+func (w *watcher) all() []registry.Node {
+	return slices.SortedFunc(maps.Values(w.nodes), func(a, b registry.Node) int {
 		return strings.Compare(string(a.ID), string(b.ID))
-	}))
+	})
 }
 
 // digest puts what is known of the nodes, in the order of ids, into a short text.
 func digest(nodes []registry.Node) string {
 	h := fnv.New64a()
 	for _, n := range nodes {
-		fmt.Fprintf(h, "%q %v %v %q\n", n.ID, n.Incarnation, n.State, n.Address)
+		fmt.Fprintf(h, "%q %v %v %q %v\n", n.ID, n.Incarnation, n.State, n.Address, n.Labels) // maps print in the order of keys
 	}
 	return fmt.Sprintf("%d nodes, %016x", len(nodes), h.Sum64())
 }
@@ -140,21 +165,30 @@ const toldWithin = 3 * time.Second
 
 // demandTold checks that every process that lives comes to know what the store has.
 func (l *life) demandTold(ctx context.Context) {
-	r := l.n.r
 	deadline := l.now() + toldWithin
-	for _, n := range r.nodes {
-		for n.proc.Alive() {
-			nodes, err := l.reg.Nodes(ctx)
-			if err == nil && digest(nodes) == n.watcher.digest() {
-				break
-			}
-			if l.now() > deadline {
-				err = errors.Join(err, fmt.Errorf("%v after the last change %s knows %s, the store has %s",
-					toldWithin, n.proc.Name(), n.watcher.digest(), digest(nodes)))
-				r.world.Fail("nodes-not-told", err)
-				return
-			}
-			l.sleep(ctx, toldWithin/20)
+	for _, n := range l.n.r.nodes {
+		l.demandKnown(ctx, n.proc.Name(), deadline, func() ([]registry.Node, bool) { return n.watcher.all(), n.proc.Alive() })
+	}
+}
+
+// demandSessionKnows checks that the auditor's own session does.
+func (l *life) demandSessionKnows(ctx context.Context) {
+	l.demandKnown(ctx, "the auditor's session", l.now()+toldWithin, func() ([]registry.Node, bool) { return l.session.Nodes(), true })
+}
+
+// demandKnown checks that somebody comes to know by the deadline what the store has,
+// if it stays alive.
+func (l *life) demandKnown(ctx context.Context, who string, deadline time.Duration, known func() (nodes []registry.Node, alive bool)) {
+	for {
+		nodes, err := l.reg.Nodes(ctx)
+		knows, alive := known()
+		if !alive || err == nil && digest(nodes) == digest(knows) {
+			return
 		}
+		if l.now() > deadline {
+			l.n.r.world.Fail("nodes-not-told", errors.Join(err, fmt.Errorf("%v after the last change %s knows %v, the store has %v", toldWithin, who, knows, nodes)))
+			return
+		}
+		l.sleep(ctx, toldWithin/20)
 	}
 }

@@ -1,0 +1,180 @@
+package registry_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/kelpie-registry/kelpie/registry"
+	"github.com/kelpie-registry/kelpie/sim"
+	"github.com/kelpie-registry/kelpie/store"
+)
+
+// tally counts the transactions that wrote a key, by what became of their commit.
+type tally struct {
+	store.Engine
+	key    []byte
+	counts *herdCounts
+}
+
+type herdCounts struct{ won, conflicted, other int }
+
+func (c *herdCounts) writes() int { return c.won + c.conflicted + c.other }
+
+func (e tally) Begin(ctx context.Context) store.Txn { return &tallied{Txn: e.Engine.Begin(ctx), e: e} }
+
+type tallied struct {
+	store.Txn
+	e      tally
+	writes bool
+}
+
+func (t *tallied) Set(key, value []byte) {
+	t.writes = t.writes || bytes.Equal(key, t.e.key)
+	t.Txn.Set(key, value)
+}
+
+func (t *tallied) SetStamped(key, value []byte, offset int) {
+	t.writes = t.writes || bytes.Equal(key, t.e.key)
+	t.Txn.SetStamped(key, value, offset)
+}
+
+func (t *tallied) Commit() error {
+	err := t.Txn.Commit()
+	switch c := t.e.counts; {
+	case !t.writes:
+	case err == nil:
+		c.won++
+	case errors.Is(err, store.ErrConflict):
+		c.conflicted++
+	default:
+		c.other++
+	}
+	return err
+}
+
+// herdRun is what becomes of an actor of a dead node that many nodes want.
+type herdRun struct {
+	claims, revocations herdCounts
+	took                time.Duration // from the death to the new owner
+	winners             int
+}
+
+// herd kills the owner of an actor that all nodes wait for, a message taking up to
+// way. rosters: the nodes follow one another as they do in production, and monitors
+// end the session; otherwise each is told of the others, and those who wait end it.
+func herd(t testing.TB, nodes int, way, phase time.Duration, rosters bool) (run herdRun) {
+	t.Helper()
+	w := newWire(t, way)
+	node := func(name string, key string, counts *herdCounts, f func(ctx context.Context, s *registry.Session)) *sim.Process {
+		o := registry.Options{TTL: ttl}
+		if !rosters {
+			o.Monitors = -1
+		}
+		p := w.world.Process(name, sim.ProcessOptions{})
+		p.Start(func(ctx context.Context, h *sim.Host) {
+			engine := tally{tally{w.server.Connect(h), []byte("kelpie\x00a" + key + "\x00"), counts}, []byte("kelpie\x00nowner\x00"), &run.revocations}
+			db, err := store.Open(engine, h, h.Rand(), store.Options{})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			r, err := registry.Open(h, db, o)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			s, err := r.Join(ctx, registry.NodeID(name), registry.JoinOptions{})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			f(ctx, s)
+		})
+		return p
+	}
+	var before herdCounts
+	owner := node("owner", "a", &before, func(ctx context.Context, s *registry.Session) {
+		if _, err := s.Claim(ctx, "a"); err != nil {
+			t.Error(err)
+		}
+	})
+	w.until(ttl / 2)
+	ids := []registry.NodeID{"owner"}
+	for i := range nodes {
+		ids = append(ids, registry.NodeID(fmt.Sprintf("node-%d", i)))
+	}
+	var died, got time.Duration
+	start := w.world.Rand("arrivals")
+	for _, id := range ids[1:] {
+		late := time.Duration(start.Int64N(int64(ttl / 3)))
+		w.world.After(late, "start", func() {
+			node(string(id), "a", &run.claims, func(ctx context.Context, s *registry.Session) {
+				if !rosters {
+					s.RankAmong(ids)
+				}
+				if _, err := s.ClaimWait(ctx, "a"); err == nil {
+					got = w.world.Now()
+					run.winners++
+				}
+			})
+		})
+	}
+	w.until(2*ttl + phase)
+	run.revocations = herdCounts{} // its own join
+	died = w.world.Now()
+	owner.Crash()
+	for got == 0 && w.world.Now() < died+5*ttl {
+		w.until(w.world.Now() + ttl/10)
+	}
+	w.until(w.world.Now() + ttl/2) // who comes late
+	run.took = got - died
+	return run
+}
+
+// A thousand nodes want the actor of a dead node. At most three transactions that
+// write its record conflict or win, and as many that revoke its owner; the winner
+// has it within the bound, which is below 1.35 TTL.
+func TestHerdOfAThousandNodes(t *testing.T) {
+	const nodes, way = 1000, time.Millisecond
+	for i, rosters := range []bool{false, true} {
+		run := herd(t, nodes, way, time.Duration(i)*ttl/7, rosters)
+		t.Logf("%d nodes, rosters %v: claims %+v, revocations %+v, taken over %.3f TTL after the death",
+			nodes, rosters, run.claims, run.revocations, float64(run.took)/float64(ttl))
+		if run.winners != 1 || run.claims.writes() > 3 || run.revocations.writes() > 3 {
+			t.Errorf("%d winners, claims %+v, revocations %+v; at most 3 writes of each expected", run.winners, run.claims, run.revocations)
+		}
+		if most := ttl * 135 / 100; run.took <= 0 || run.took > most {
+			t.Errorf("taken over %v after the death, at most %v expected", run.took, most)
+		}
+	}
+}
+
+// BenchmarkHerd prints how many write transactions a take-over costs, and how long it
+// takes in multiples of the TTL, by the number of nodes that want the actor. Commits
+// take 1/750 of a TTL, or 1/75.
+func BenchmarkHerd(b *testing.B) {
+	for _, way := range []time.Duration{time.Millisecond, 10 * time.Millisecond} {
+		for _, nodes := range []int{10, 100, 1000} {
+			b.Run(fmt.Sprintf("way=%v/nodes=%d", way, nodes), func(b *testing.B) {
+				var writes []int
+				var took []time.Duration
+				for i := 0; b.Loop(); i++ {
+					run := herd(b, nodes, way, time.Duration(i%20)*ttl/20, false)
+					writes = append(writes, run.claims.won+run.claims.conflicted)
+					took = append(took, run.took)
+				}
+				slices.Sort(writes)
+				slices.Sort(took)
+				b.ReportMetric(float64(writes[len(writes)/2]), "p50-writes")
+				b.ReportMetric(float64(writes[len(writes)-1]), "max-writes")
+				b.ReportMetric(float64(took[len(took)/2])/float64(ttl), "p50-TTLs")
+				b.ReportMetric(float64(took[len(took)-1])/float64(ttl), "max-TTLs")
+			})
+		}
+	}
+}
