@@ -122,31 +122,15 @@ type Rendezvous struct{}
 
 // Choose implements [Strategy].
 func (Rendezvous) Choose(actor ActorID, candidates []Node, _ *rand.Rand) (NodeID, error) {
-	best, highest := candidates[0].ID, rendezvousScore(actor, candidates[0].ID)
-	for i := range candidates[1:] {
-		if s := rendezvousScore(actor, candidates[i+1].ID); s > highest {
-			best, highest = candidates[i+1].ID, s
+	key := hashOf(string(actor))
+	var best NodeID
+	var highest uint64
+	for i := range candidates {
+		if w := weight(key, hashOf(string(candidates[i].ID))); i == 0 || w > highest {
+			best, highest = candidates[i].ID, w
 		}
 	}
 	return best, nil
-}
-
-// rendezvousScore is FNV-1a over both ids, kept apart by a byte that is in no
-// UTF-8, and a finalizer that lets every bit count. All processes and versions
-// must compute the same.
-func rendezvousScore(a ActorID, n NodeID) uint64 {
-	h := uint64(0xcbf29ce484222325)
-	add := func(s string) {
-		for i := range len(s) {
-			h = (h ^ uint64(s[i])) * 0x100000001b3
-		}
-	}
-	add(string(n))
-	h = (h ^ 0xff) * 0x100000001b3
-	add(string(a))
-	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9 // splitmix64
-	h = (h ^ h>>27) * 0x94d049bb133111eb
-	return h ^ h>>31
 }
 
 // nodeLoad is how many actors a node owns, and of how many it counts as full; the
