@@ -115,7 +115,7 @@ func TestTurnsAroundTheFirstAreApart(t *testing.T) {
 	const unit = time.Second
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, c := range []struct{ nodes, missing int }{{2, 0}, {10, 0}, {1000, 0}, {1000, 10}, {1000, 900}, {10_000, 100}} {
-		close := 0.0
+		near := 0.0
 		const rounds = 200
 		for range rounds {
 			var turns []time.Duration
@@ -125,7 +125,7 @@ func TestTurnsAroundTheFirstAreApart(t *testing.T) {
 			first := slices.Min(turns)
 			for _, d := range turns {
 				if d < first+unit/20 {
-					close++
+					near++
 				}
 			}
 		}
