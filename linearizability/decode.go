@@ -111,7 +111,9 @@ func (d *decoder) next() ([]byte, error) {
 	d.line++
 	tooLong := errors.Is(err, bufio.ErrBufferFull) || len(line) > d.limits.LineBytes
 	switch {
-	case d.line == 1 && (tooLong || atEnd):
+	case d.line == 1 && atEnd && !tooLong:
+		return nil, &LineError{d.line, fmt.Errorf("%w: its first line has no end", ErrForeign)}
+	case d.line == 1 && tooLong:
 		return nil, &LineError{d.line, fmt.Errorf("%w: its first line has no end within %d bytes", ErrForeign, d.limits.LineBytes)}
 	case tooLong:
 		return nil, &LineError{d.line, fmt.Errorf("%w: the line is longer than %d bytes", ErrTooBig, d.limits.LineBytes)}

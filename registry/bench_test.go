@@ -113,6 +113,20 @@ func claimAndRelease(session *registry.Session, g, pairs int) ([]time.Duration, 
 	return times, nil
 }
 
+// BenchmarkValid asks a claim whether it is valid, on the machine's clock.
+func BenchmarkValid(b *testing.B) {
+	claim, err := joined(b, inMemory).Claim(context.Background(), "a")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if !claim.Valid() {
+			b.Fatal("not valid")
+		}
+	}
+}
+
 // BenchmarkMillionOwned claims a million actors and reports the memory that each
 // takes, in the store and in the node that owns it, window of the store
 // included.

@@ -91,13 +91,11 @@ func (s *Session) endedError(rec *sessionRecord) error {
 
 // renewed counts the lease from the start of the renewal that succeeded.
 func (s *Session) renewed(began time.Duration) {
-	// A renewal that returns after the lease ran out comes too late: claims have
-	// been invalid meanwhile, and Lost is final.
-	if !s.Valid() {
+	// A renewal that returns after the lease ran out comes too late: Lost is final.
+	if !s.extend(began + shrink(s.ttl, s.r.o.MaxDrift)) {
 		s.lose(s.expired())
 		return
 	}
-	s.leaseEnd.Store(int64(began + shrink(s.ttl, s.r.o.MaxDrift)))
 	s.mu.Lock()
 	s.failures = 0
 	h := s.healthLocked()

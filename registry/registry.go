@@ -159,10 +159,9 @@ func (r *Registry) transact(ctx context.Context, about Event, doubt *bool, fn fu
 			*doubt = true
 			about.Kind, about.Err = EventDoubt, err
 			r.emit(about)
-			if r.host.Sleep(ctx, r.o.Retry.Delay(n, r.host.Rand())) == nil {
-				continue
+			if ended := r.host.Sleep(ctx, r.o.Retry.Delay(n, r.host.Rand())); ended != nil {
+				return 0, fmt.Errorf("%w: %w: %w", ErrUnknown, ended, err)
 			}
-			return 0, fmt.Errorf("%w: %w", ErrUnknown, err)
 		case err == nil || decided(err):
 			return v, err
 		case was && !errors.Is(err, ErrUnknown):

@@ -52,7 +52,8 @@ type Session struct {
 	cancel context.CancelCauseFunc
 
 	// leaseEnd is the monotonic time at which the holder stops believing. It
-	// only grows, and only while over is false.
+	// only grows, and only while over is false. Whoever finds that it has passed
+	// makes it 0, and 0 it stays.
 	leaseEnd atomic.Int64
 	over     atomic.Bool // Lost or left; never becomes false again
 
@@ -65,6 +66,8 @@ type Session struct {
 	busy     map[ActorID]clock.Event // actors with an operation under way
 	failures int                     // renewals that failed in a row
 	health   Health                  // as last told; the clock may say worse
+	changes  []Event                 // of health, to be told in their order
+	telling  bool                    // a task tells them
 	timer    clock.Timer             // for the next change that time alone brings
 	doubtful []ActorID               // claims in doubt that nobody waits for, each actor once
 	settling bool                    // a task settles them
@@ -115,17 +118,29 @@ func (s *Session) Context() context.Context { return s.ctx }
 
 // Valid reports whether the node may still believe in its session. It reads the
 // clock at every call: a timer that should have fired during a pause fires late.
-func (s *Session) Valid() bool {
-	return !s.over.Load() && int64(s.r.host.Monotonic()) < s.leaseEnd.Load()
-}
+func (s *Session) Valid() bool { return s.LeaseLeft() > 0 }
 
 // LeaseLeft returns how long, on this node's clock, the session stays valid if
-// no renewal succeeds; zero or less when it is not.
+// no renewal succeeds; zero when it is not. Once zero, it stays so.
 func (s *Session) LeaseLeft() time.Duration {
-	if s.over.Load() {
-		return 0
+	for !s.over.Load() {
+		end := s.leaseEnd.Load()
+		if left := time.Duration(end) - s.r.host.Monotonic(); left > 0 {
+			return left
+		}
+		// A renewal may be about to extend the lease: not after this answer.
+		if s.leaseEnd.CompareAndSwap(end, 0) {
+			return 0
+		}
 	}
-	return time.Duration(s.leaseEnd.Load()) - s.r.host.Monotonic()
+	return 0
+}
+
+// extend moves the end of the lease, unless it has run out: then claims have
+// been invalid meanwhile.
+func (s *Session) extend(to time.Duration) bool {
+	end := s.leaseEnd.Load()
+	return s.Valid() && s.leaseEnd.CompareAndSwap(end, int64(to))
 }
 
 // Health returns the session's health at this moment.
@@ -195,21 +210,43 @@ func (s *Session) learn(err error) {
 	}
 }
 
-// tell reports a change of health.
+// tell reports a change of health. When two tasks tell at once, one of them
+// reports the changes of both, so that their order is that of the changes.
 func (s *Session) tell(h Health, cause error) {
 	s.mu.Lock()
-	if s.health == h || s.health == Lost {
-		s.mu.Unlock()
-		return
+	if s.health != h && s.health != Lost {
+		s.health = h
+		e := s.event(EventHealth)
+		e.Health, e.Err = h, cause
+		s.changes = append(s.changes, e)
 	}
-	s.health = h
+	begin := !s.telling
+	s.telling = true
 	s.mu.Unlock()
-	e := s.event(EventHealth)
-	e.Health, e.Err = h, cause
-	s.r.emit(e)
-	if s.onHealth != nil {
-		s.onHealth(h)
+	for begin {
+		e, ok := s.nextChange()
+		if !ok {
+			return
+		}
+		s.r.emit(e)
+		if s.onHealth != nil {
+			s.onHealth(e.Health)
+		}
 	}
+}
+
+// nextChange returns the change to report next; false when there is none, and
+// the task is to report no more.
+func (s *Session) nextChange() (Event, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.changes) == 0 {
+		s.telling = false
+		return Event{}, false
+	}
+	e := s.changes[0]
+	s.changes = s.changes[1:]
+	return e, true
 }
 
 func (s *Session) event(k EventKind) Event {

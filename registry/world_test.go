@@ -150,6 +150,14 @@ type faulty struct {
 	commit func(commit func() error) error
 	// down makes every read and commit fail as unavailable.
 	down bool
+	// asked, when not nil, is called before each read and commit.
+	asked func()
+}
+
+func (f *faulty) ask() {
+	if f.asked != nil {
+		f.asked()
+	}
 }
 
 func (f *faulty) Begin(ctx context.Context) store.Txn {
@@ -183,6 +191,7 @@ func (t *faultyTxn) AddWriteConflict(begin, end []byte) {
 }
 
 func (t *faultyTxn) Get(key []byte) ([]byte, error) {
+	t.f.ask()
 	if t.f.down {
 		return nil, store.ErrUnavailable
 	}
@@ -190,13 +199,20 @@ func (t *faultyTxn) Get(key []byte) ([]byte, error) {
 }
 
 func (t *faultyTxn) GetAll(keys ...[]byte) ([][]byte, error) {
+	t.f.ask()
 	if t.f.down {
 		return nil, store.ErrUnavailable
 	}
 	return t.Txn.GetAll(keys...)
 }
 
+func (t *faultyTxn) GetRange(begin, end []byte, o store.RangeOptions) ([]store.KeyValue, bool, error) {
+	t.f.ask()
+	return t.Txn.GetRange(begin, end, o)
+}
+
 func (t *faultyTxn) Commit() error {
+	t.f.ask()
 	if t.f.down {
 		return store.ErrUnavailable
 	}
