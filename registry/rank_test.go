@@ -130,7 +130,7 @@ func TestTurnsAroundTheFirstAreApart(t *testing.T) {
 			}
 		}
 		// Behind m missing ones, m·ln 2 ranks have their turn in each Stagger.
-		if mean, limit := close/rounds, 1.6+0.05*float64(c.missing); mean > limit {
+		if mean, limit := near/rounds, 1.6+0.05*float64(c.missing); mean > limit {
 			t.Errorf("%d nodes, the first %d missing: %.1f turns within a twentieth of a Stagger of the first, at most %.1f expected", c.nodes, c.missing, mean, limit)
 		}
 	}
