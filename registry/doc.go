@@ -20,8 +20,9 @@
 //     take effect at one instant between call and return. An operation that
 //     could not learn whether it took effect says so with [ErrUnknown];
 //     repeating it is safe.
-//   - Live. A session that stops renewing is revoked by whoever wants one of its
-//     actors and has watched it in silence for TTL·(1+MaxDrift).
+//   - Live. A session that stops renewing is revoked by one of its monitors, or by
+//     whoever wants one of its actors, that has watched it in silence for
+//     TTL·(1+MaxDrift).
 //
 // # What it does not
 //

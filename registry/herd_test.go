@@ -138,10 +138,12 @@ func herd(t testing.TB, nodes int, way, phase time.Duration, rosters bool) (run 
 
 // A thousand nodes want the actor of a dead node. At most three transactions that
 // write its record conflict or win, and as many that revoke its owner; the winner
-// has it within the bound, which is below 1.35 TTL.
+// has it within the bound, which is below 1.35 TTL. So it is with rosters and monitors,
+// among fewer nodes because these follow each other's joins; BenchmarkHerd has more.
 func TestHerdOfAThousandNodes(t *testing.T) {
-	const nodes, way = 1000, time.Millisecond
-	for i, rosters := range []bool{false, true} {
+	const way = time.Millisecond
+	for i, nodes := range []int{1000, 150} {
+		rosters := i == 1
 		run := herd(t, nodes, way, time.Duration(i)*ttl/7, rosters)
 		t.Logf("%d nodes, rosters %v: claims %+v, revocations %+v, taken over %.3f TTL after the death",
 			nodes, rosters, run.claims, run.revocations, float64(run.took)/float64(ttl))
@@ -154,27 +156,31 @@ func TestHerdOfAThousandNodes(t *testing.T) {
 	}
 }
 
-// BenchmarkHerd prints how many write transactions a take-over costs, and how long it
-// takes in multiples of the TTL, by the number of nodes that want the actor. Commits
-// take 1/750 of a TTL, or 1/75.
+// BenchmarkHerd reports how many write transactions a take-over costs, and how long it
+// takes in multiples of the TTL, by the number of nodes that want the actor and by what
+// a message takes: a fifteenth of a Stagger, or two thirds of one.
 func BenchmarkHerd(b *testing.B) {
-	for _, way := range []time.Duration{time.Millisecond, 10 * time.Millisecond} {
-		for _, nodes := range []int{10, 100, 1000} {
-			b.Run(fmt.Sprintf("way=%v/nodes=%d", way, nodes), func(b *testing.B) {
-				var writes []int
-				var took []time.Duration
-				for i := 0; b.Loop(); i++ {
-					run := herd(b, nodes, way, time.Duration(i%20)*ttl/20, false)
-					writes = append(writes, run.claims.won+run.claims.conflicted)
-					took = append(took, run.took)
-				}
-				slices.Sort(writes)
-				slices.Sort(took)
-				b.ReportMetric(float64(writes[len(writes)/2]), "p50-writes")
-				b.ReportMetric(float64(writes[len(writes)-1]), "max-writes")
-				b.ReportMetric(float64(took[len(took)/2])/float64(ttl), "p50-TTLs")
-				b.ReportMetric(float64(took[len(took)-1])/float64(ttl), "max-TTLs")
-			})
+	for _, rosters := range []bool{false, true} {
+		for _, way := range []time.Duration{time.Millisecond, 10 * time.Millisecond} {
+			for _, nodes := range []int{10, 100, 1000} {
+				b.Run(fmt.Sprintf("rosters=%v/way=%v/nodes=%d", rosters, way, nodes), func(b *testing.B) { benchmarkHerd(b, nodes, way, rosters) })
+			}
 		}
 	}
+}
+
+func benchmarkHerd(b *testing.B, nodes int, way time.Duration, rosters bool) {
+	var writes []int
+	var took []time.Duration
+	for i := 0; b.Loop(); i++ {
+		run := herd(b, nodes, way, time.Duration(i%20)*ttl/20, rosters)
+		writes = append(writes, run.claims.won+run.claims.conflicted)
+		took = append(took, run.took)
+	}
+	slices.Sort(writes)
+	slices.Sort(took)
+	b.ReportMetric(float64(writes[len(writes)/2]), "p50-writes")
+	b.ReportMetric(float64(writes[len(writes)-1]), "max-writes")
+	b.ReportMetric(float64(took[len(took)/2])/float64(ttl), "p50-TTLs")
+	b.ReportMetric(float64(took[len(took)-1])/float64(ttl), "max-TTLs")
 }

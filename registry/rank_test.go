@@ -115,7 +115,7 @@ func TestTurnsAroundTheFirstAreApart(t *testing.T) {
 	const unit = time.Second
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, c := range []struct{ nodes, missing int }{{2, 0}, {10, 0}, {1000, 0}, {1000, 10}, {1000, 900}, {10_000, 100}} {
-		close := 0.0
+		near := 0.0
 		const rounds = 200
 		for range rounds {
 			var turns []time.Duration
@@ -125,12 +125,12 @@ func TestTurnsAroundTheFirstAreApart(t *testing.T) {
 			first := slices.Min(turns)
 			for _, d := range turns {
 				if d < first+unit/20 {
-					close++
+					near++
 				}
 			}
 		}
 		// Behind m missing ones, m·ln 2 ranks have their turn in each Stagger.
-		if mean, limit := close/rounds, 1.6+0.05*float64(c.missing); mean > limit {
+		if mean, limit := near/rounds, 1.6+0.05*float64(c.missing); mean > limit {
 			t.Errorf("%d nodes, the first %d missing: %.1f turns within a twentieth of a Stagger of the first, at most %.1f expected", c.nodes, c.missing, mean, limit)
 		}
 	}

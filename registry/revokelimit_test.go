@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/kelpie-registry/kelpie/registry"
-	"github.com/kelpie-registry/kelpie/sim"
 	"github.com/kelpie-registry/kelpie/store"
 )
 
@@ -16,8 +15,7 @@ import (
 func (b *bench) kill(n int, at time.Duration) {
 	b.t.Helper()
 	for i := range n {
-		var p *sim.Process
-		p = b.process(fmt.Sprintf("dead-%d", i), registry.Options{}, func(ctx context.Context, c *client) {
+		p := b.process(fmt.Sprintf("dead-%d", i), registry.Options{}, func(ctx context.Context, c *client) {
 			c.claim(ctx, c.join(ctx, registry.NodeID(c.h.Name())), actorNo(i))
 		})
 		b.world.After(at-b.world.Now(), "crash", p.Crash)
