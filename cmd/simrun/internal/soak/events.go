@@ -56,6 +56,7 @@ func (l *life) count(e registry.Event) {
 		l.left[e.Incarnation] = e.Version
 		l.mu.Unlock()
 	case registry.EventRenewed, registry.EventRenewFailed, registry.EventSilent, registry.EventHealth,
-		registry.EventRevokeStart, registry.EventGiveBackStart, registry.EventGiveBackEnd:
+		registry.EventRevokeStart, registry.EventGiveBackStart, registry.EventGiveBackEnd,
+		registry.EventTransferred, registry.EventAccepted:
 	}
 }
