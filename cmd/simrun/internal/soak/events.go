@@ -57,6 +57,6 @@ func (l *life) count(e registry.Event) {
 		l.mu.Unlock()
 	case registry.EventRenewed, registry.EventRenewFailed, registry.EventSilent, registry.EventHealth,
 		registry.EventRevokeStart, registry.EventGiveBackStart, registry.EventGiveBackEnd,
-		registry.EventRevokeLimited:
+		registry.EventTransferred, registry.EventAccepted, registry.EventRevokeLimited:
 	}
 }
