@@ -46,10 +46,9 @@ type Options struct {
 	MaxRequestBytes int
 
 	// Window is how long a transaction with a read version may take before it is
-	// too old.
-	// What removed keys leave behind is kept for that long. 100 ms to 24 h.
-	// Default: [DefaultWindow]. It is not about safety: an engine with a short
-	// window makes the others' transactions too old, never wrong.
+	// too old. What removed keys leave behind is kept for that long. 100 ms to
+	// 24 h. Default: [DefaultWindow]. It is not about safety: an engine with a
+	// short window makes the others' transactions too old, never wrong.
 	Window time.Duration
 
 	// RangeRows bounds the rows of one answer to GetRange; a longer range is

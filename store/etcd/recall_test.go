@@ -51,11 +51,11 @@ func TestWhatACommitReadIsNotWhatItLeft(t *testing.T) {
 // in turns: a guess that outlives the commit which overtook it loses one.
 func TestNoUpdateIsLostBetweenTheGuessesOfOneEngine(t *testing.T) {
 	e := open(t, fresh(t))
-	db := newDB(t, e)
-	const tasks, each = 16, 60
-	keys := [][]byte{[]byte("a"), []byte("b"), []byte("c"), []byte("d"), []byte("e"), []byte("f"), []byte("g"), []byte("h")}
+	const tasks, each = 8, 40
+	keys := [][]byte{[]byte("a"), []byte("b"), []byte("c"), []byte("d")}
 	var counting sync.WaitGroup
 	for range tasks {
+		db := newDB(t, e)
 		counting.Go(func() {
 			for range each {
 				if _, err := db.Transact(t.Context(), func(tx store.Tx) error {
