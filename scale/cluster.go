@@ -132,3 +132,20 @@ func (n *node) granted(c *registry.Claim) {
 func (n *node) options() registry.Options { return n.reg.Options() }
 
 func actorName(i int) registry.ActorID { return registry.ActorID(fmt.Sprintf("actor/%08d", i)) }
+
+// audit looks whether records, index and load agree.
+func (c *cluster) audit() error {
+	var result error
+	done := false
+	n := c.nodes[len(c.nodes)-1]
+	n.h.Go("audit", func(ctx context.Context) {
+		result = n.reg.Check(ctx)
+		done = true
+	})
+	for !done {
+		if err := c.advance(step); err != nil {
+			return err
+		}
+	}
+	return result
+}

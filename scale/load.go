@@ -188,20 +188,3 @@ func (l *load) failOver() error {
 	}
 	return nil
 }
-
-// audit looks whether records, index and load agree.
-func (l *load) audit() error {
-	var result error
-	done := false
-	n := l.nodes[len(l.nodes)-1]
-	n.h.Go("audit", func(ctx context.Context) {
-		result = n.reg.Check(ctx)
-		done = true
-	})
-	for !done {
-		if err := l.advance(step); err != nil {
-			return err
-		}
-	}
-	return result
-}

@@ -60,6 +60,8 @@ func TestBadConfigurations(t *testing.T) {
 		{"Kill is 3", func() error { return loadError(scale.LoadConfig{Nodes: 3, Kill: 3}) }},
 		{"For is 1ms", func() error { return loadError(scale.LoadConfig{Nodes: 3, For: time.Millisecond}) }},
 		{"Nodes is 1", func() error { return failOverError(scale.FailOverConfig{Nodes: 1, Seeds: 1}) }},
+		{"Nodes is 1", func() error { return rollingError(scale.RollingConfig{Nodes: 1, Actors: 1}) }},
+		{"Actors is 0", func() error { return rollingError(scale.RollingConfig{Nodes: 2}) }},
 		{"Seeds is 0", func() error { return failOverError(scale.FailOverConfig{Nodes: 2}) }},
 	} {
 		err := c.run()
@@ -77,6 +79,11 @@ func loadError(c scale.LoadConfig) error {
 	return err
 }
 
+func rollingError(c scale.RollingConfig) error {
+	_, err := scale.MeasureRolling(context.Background(), c)
+	return err
+}
+
 func failOverError(c scale.FailOverConfig) error {
 	_, err := scale.MeasureFailOver(context.Background(), c)
 	return err
@@ -90,5 +97,19 @@ func TestMeasurementsEndWithTheirContext(t *testing.T) {
 	}
 	if _, err := scale.MeasureFailOver(ctx, scale.FailOverConfig{Nodes: 2, Seeds: 1}); !errors.Is(err, context.Canceled) {
 		t.Errorf("fail-over: %v", err)
+	}
+}
+
+func TestARollingRestartMovesEveryActorAndLosesNone(t *testing.T) {
+	f, err := scale.MeasureRolling(t.Context(), scale.RollingConfig{Nodes: 4, Actors: 60})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A node that is restarted late has got actors of those before it.
+	if f.Moved < 60 || f.Released != 0 || f.Drains.N() != 4 {
+		t.Errorf("%d moved, %d released, %d drains", f.Moved, f.Released, f.Drains.N())
+	}
+	if most := f.Without.Quantile(1); most <= 0 || most > f.TTL/10 {
+		t.Errorf("an actor was without an owner for %v", most)
 	}
 }

@@ -30,7 +30,7 @@ time and memory are the same on every machine.`,
 			return fmt.Errorf("bench needs to be told what: see %s --help", c.CommandPath())
 		},
 	}
-	c.AddCommand(a.benchLoadCommand(), a.benchFailOverCommand())
+	c.AddCommand(a.benchLoadCommand(), a.benchFailOverCommand(), a.benchRollingCommand())
 	return c
 }
 
@@ -239,5 +239,73 @@ func failOverOf(f scale.FailOverFigures) failOverDocument {
 		Build: artifact.ThisBuild(), Seeds: f.Took.N(), TTLSeconds: f.TTL.Seconds(),
 		Shortest: ttls(f.Took.Quantile(0)), Median: ttls(f.Took.Quantile(0.5)), P99: ttls(f.Took.Quantile(0.99)),
 		Longest: ttls(f.Took.Quantile(1)), Bound: ttls(f.Bound),
+	}
+}
+
+func (a *app) benchRollingCommand() *cobra.Command {
+	nodes := count{value: 20, min: 2, max: 1000}
+	actors := count{value: 2000, min: 1, max: scale.MaxActors}
+	seed := count{value: 1, max: maxSeeds}
+	ttl := duration{value: registry.DefaultTTL, min: registry.MinTTL, max: registry.MaxTTL}
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "rolling",
+		Short: "How long actors are without an owner while every node is restarted",
+		Long: `Rolling restarts every node of a cluster, one after the other, as an upgrade does
+it: the node drains, leaves, stops and starts again. For each actor that is handed
+over it measures the time from the moment at which the old owner stops believing to
+the one at which the new owner has its handle.`,
+		Example: `  simrun bench rolling
+  simrun bench rolling --nodes 5 --actors 100 --json`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			f, err := scale.MeasureRolling(c.Context(), scale.RollingConfig{
+				Nodes: int(nodes.value), Actors: int(actors.value), Seed: seed.value, Options: registry.Options{TTL: ttl.value},
+			})
+			if err != nil {
+				return measured(c, err)
+			}
+			d := rollingOf(f)
+			if asJSON {
+				return a.printJSON(d)
+			}
+			return a.table("NODES\tACTORS\tMOVED\tRELEASED\tSHORTEST\tMEDIAN\tP99\tLONGEST\tDRAIN MEDIAN\tLONGEST\tRESTART", func(w io.Writer) {
+				fmt.Fprintf(w, "%d\t%d\t%d\t%d\t%.2f ms\t%.2f ms\t%.2f ms\t%.2f ms\t%.0f ms\t%.0f ms\t%.1f s\n",
+					nodes.value, actors.value, d.Moved, d.Released, d.Shortest, d.Median, d.P99, d.Longest,
+					d.DrainMedian, d.DrainLongest, d.RestartSeconds)
+			})
+		},
+	}
+	fs := c.Flags()
+	fs.Var(&nodes, "nodes", "nodes, each of which is restarted")
+	fs.Var(&actors, "actors", "actors, shared out evenly at first")
+	fs.Var(&seed, "seed", "seed of the world")
+	fs.Var(&ttl, "ttl", "length of a lease")
+	fs.BoolVar(&asJSON, "json", false, "print one JSON object in place of the table")
+	return c
+}
+
+// rollingDocument is a rolling restart in milliseconds of true time.
+type rollingDocument struct {
+	Build          artifact.Build `json:"build"`
+	Moved          int            `json:"moved"`
+	Released       int            `json:"released"`
+	Shortest       float64        `json:"shortest_ms"`
+	Median         float64        `json:"median_ms"`
+	P99            float64        `json:"p99_ms"`
+	Longest        float64        `json:"longest_ms"`
+	DrainMedian    float64        `json:"drain_median_ms"`
+	DrainLongest   float64        `json:"drain_longest_ms"`
+	RestartSeconds float64        `json:"restart_seconds"`
+}
+
+func rollingOf(f scale.RollingFigures) rollingDocument {
+	ms := func(d time.Duration) float64 { return d.Seconds() * 1e3 }
+	return rollingDocument{
+		Build: artifact.ThisBuild(), Moved: f.Moved, Released: f.Released,
+		Shortest: ms(f.Without.Quantile(0)), Median: ms(f.Without.Quantile(0.5)),
+		P99: ms(f.Without.Quantile(0.99)), Longest: ms(f.Without.Quantile(1)),
+		DrainMedian: ms(f.Drains.Quantile(0.5)), DrainLongest: ms(f.Drains.Quantile(1)),
+		RestartSeconds: f.Took.Seconds(),
 	}
 }

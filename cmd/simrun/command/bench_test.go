@@ -44,6 +44,14 @@ func TestBenchFailOver(t *testing.T) {
 	}
 }
 
+func TestBenchRolling(t *testing.T) {
+	o := simrun(t, "bench", "rolling", "--nodes", "3", "--actors", "12", "--json")
+	d := o.decoded(t)
+	if number(t, d, "moved") < 12 || number(t, d, "released") != 0 || number(t, d, "longest_ms") <= 0 {
+		t.Errorf("rolling printed %s", o.stdout)
+	}
+}
+
 func TestBenchBadInput(t *testing.T) {
 	for _, args := range [][]string{
 		{"bench"},
@@ -54,6 +62,8 @@ func TestBenchBadInput(t *testing.T) {
 		{"bench", "load", "--actors", "10000001"},
 		{"bench", "load", "extra"},
 		{"bench", "failover", "--nodes", "1"},
+		{"bench", "rolling", "--nodes", "1"},
+		{"bench", "rolling", "--actors", "0"},
 		{"bench", "failover", "--seeds", "0"},
 		{"bench", "failover", "--ttl", "1ms"},
 	} {
