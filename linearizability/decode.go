@@ -18,7 +18,7 @@ var (
 	ErrNewer = errors.New("newer format version")
 	// ErrTruncated: the file ends before its end line.
 	ErrTruncated = errors.New("truncated")
-	// ErrTooBig: a line is too long or there are too many lines.
+	// ErrTooBig: the file is over one of the [Limits].
 	ErrTooBig = errors.New("too big")
 	// ErrEvent: a line is not an event, or not one that may stand there.
 	ErrEvent = errors.New("invalid event")
@@ -35,44 +35,36 @@ func (e *LineError) Error() string { return fmt.Sprintf("history line %d: %v", e
 // Unwrap returns the cause.
 func (e *LineError) Unwrap() error { return e.Err }
 
-// Limits bound what a decoder reads. The zero value means the defaults.
-type Limits struct {
-	LineBytes int // longest line, with its newline; default 16 KiB
-	Lines     int // most lines, header and end included; default 4,000,002
-}
-
-const (
-	defaultLineBytes = 16 << 10
-	defaultLines     = 4_000_002
-)
-
 // Decode reads a whole history, a line at a time. All its errors but those of r
 // are a [*LineError]. A history that comes with a nil error is valid.
+//
+// When r is an [io.Seeker] that can seek, such as a file, the lines behind the
+// header are counted before they are read: one that is over a limit is refused
+// at the cost of a buffer. Of another r, such as a pipe, Decode keeps what is
+// within the limits until it meets what is not.
 func Decode(r io.Reader, l Limits) (*History, error) {
-	if l.LineBytes <= 0 {
-		l.LineBytes = defaultLineBytes
-	}
-	if l.Lines <= 0 {
-		l.Lines = defaultLines
-	}
+	l = l.withDefaults()
 	d := decoder{
+		source:  r,
 		r:       bufio.NewReaderSize(r, max(l.LineBytes, 16)),
 		limits:  l,
-		index:   make(map[int]int),
 		strings: make(map[string]string),
 	}
 	if err := d.decode(); err != nil {
 		return nil, err
 	}
+	d.h.Ops = d.ops.all()
 	return &d.h, nil
 }
 
 type decoder struct {
-	r       *bufio.Reader
+	source  io.Reader
+	r       *bufio.Reader // of source
 	limits  Limits
 	line    int
+	bytes   int64 // of the lines so far
 	h       History
-	index   map[int]int // operation id to its place in h.Ops
+	ops     table
 	strings map[string]string
 	events  uint64
 	ended   bool
@@ -89,6 +81,11 @@ func (d *decoder) decode() error {
 		}
 		if err := d.take(line); err != nil {
 			return &LineError{d.line, err}
+		}
+		if d.line == 1 {
+			if err := d.survey(); err != nil {
+				return err
+			}
 		}
 	}
 	if d.line == 0 {
@@ -109,6 +106,7 @@ func (d *decoder) next() ([]byte, error) {
 		return nil, io.EOF
 	}
 	d.line++
+	d.bytes += int64(len(line))
 	tooLong := errors.Is(err, bufio.ErrBufferFull) || len(line) > d.limits.LineBytes
 	switch {
 	case d.line == 1 && atEnd && !tooLong:
@@ -122,7 +120,9 @@ func (d *decoder) next() ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("read history, line %d: %w", d.line, err)
 	case d.line > d.limits.Lines:
-		return nil, &LineError{d.line, fmt.Errorf("%w: more than %d lines", ErrTooBig, d.limits.Lines)}
+		return nil, d.limits.tooManyLines()
+	case d.bytes > d.limits.Bytes:
+		return nil, d.limits.tooManyBytes(d.line)
 	}
 	return line[:len(line)-1], nil
 }
@@ -223,24 +223,26 @@ func (d *decoder) invoke(ev *event) error {
 	if err := op.Validate(); err != nil {
 		return fmt.Errorf("%w: %w", ErrEvent, err)
 	}
-	if _, ok := d.index[op.ID]; ok {
+	if d.ops.find(op.ID) != nil {
 		return fmt.Errorf("%w: duplicate id: operation %d was invoked before", ErrEvent, op.ID)
 	}
-	d.index[op.ID] = len(d.h.Ops)
-	d.h.Ops = append(d.h.Ops, op)
+	if d.ops.n == d.limits.Operations {
+		return fmt.Errorf("%w: more than %d operations", ErrTooBig, d.limits.Operations)
+	}
+	d.ops.add(&op)
 	return nil
 }
 
 func (d *decoder) returned(ev *event) error {
-	i, ok := d.index[ev.op.ID]
-	if !ok {
+	called := d.ops.find(ev.op.ID)
+	if called == nil {
 		return fmt.Errorf("%w: return without invoke: operation %d", ErrEvent, ev.op.ID)
 	}
 	outcome, err := ParseOutcome(ev.outcome)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrEvent, err)
 	}
-	op := d.h.Ops[i]
+	op := *called
 	if op.Outcome != OutcomePending {
 		return fmt.Errorf("%w: duplicate id: operation %d returned before", ErrEvent, op.ID)
 	}
@@ -265,7 +267,7 @@ func (d *decoder) returned(ev *event) error {
 	if err := op.Validate(); err != nil {
 		return fmt.Errorf("%w: %w", ErrEvent, err)
 	}
-	d.h.Ops[i] = op
+	*called = op
 	return nil
 }
 

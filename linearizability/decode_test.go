@@ -106,19 +106,6 @@ func TestDecodeRefusesBadInput(t *testing.T) {
 	}
 }
 
-func TestDecodeObeysItsLimits(t *testing.T) {
-	text := headerLine + claimCall + claimOK + endLine
-	if _, err := Decode(strings.NewReader(text), Limits{Lines: 4, LineBytes: len(claimCall)}); err != nil {
-		t.Errorf("exactly within the limits: %v", err)
-	}
-	if _, err := Decode(strings.NewReader(text), Limits{Lines: 3}); !errors.Is(err, ErrTooBig) {
-		t.Errorf("a line too many: %v", err)
-	}
-	if _, err := Decode(strings.NewReader(text), Limits{LineBytes: len(claimCall) - 1}); !errors.Is(err, ErrTooBig) {
-		t.Errorf("a byte too many: %v", err)
-	}
-}
-
 func TestDecodePassesErrorsOfTheReaderOn(t *testing.T) {
 	r := io.MultiReader(strings.NewReader(headerLine+claimCall[:10]), iotest.ErrReader(io.ErrClosedPipe))
 	if _, err := Decode(r, Limits{}); !errors.Is(err, io.ErrClosedPipe) {

@@ -20,7 +20,9 @@ type Note struct {
 
 // WritePicture writes one HTML page, complete in itself, that shows the history
 // as porcupine draws it: the operations as bars in time, and for each part the
-// longest legal orders that were found. Operations that take no part in the
+// longest legal orders that were found. Porcupine numbers the rows; each begins
+// with the name of its client, whose operations that overlap take further rows.
+// Operations that take no part in the
 // specification (uses, fenced writes, notes that a session is lost) and those
 // that failed are annotations. A short history is one part; see
 // [Options.WholeMax].
@@ -43,7 +45,7 @@ func WritePicture(w io.Writer, h *History, o Options, notes ...Note) error {
 		return p.partition(ops, o)
 	}
 	_, info := porcupine.CheckOperationsVerbose(model, p.operations(), 0)
-	info.AddAnnotations(append(p.annotations(), remarks(notes)...))
+	info.AddAnnotations(slices.Concat(p.legend(), p.annotations(), remarks(notes)))
 	// Porcupine replays the orders that it found: that is not to be refused for
 	// want of steps.
 	for _, s := range p.searches {
@@ -59,19 +61,23 @@ func WritePicture(w io.Writer, h *History, o Options, notes ...Note) error {
 type picture struct {
 	x        *index
 	lanes    []int         // by operation
+	clients  []string      // by lane: who called
+	start    time.Duration // before everything that was called
 	end      time.Duration // after everything that returned
 	searches []*search
 }
 
 func newPicture(h *History) *picture {
-	p := &picture{x: newIndex()}
+	p := &picture{x: newIndex(), start: Open}
 	p.x.build(h)
 	for i := range h.Ops {
+		p.start = min(p.start, h.Ops[i].Call)
 		p.end = max(p.end, h.Ops[i].Call)
 		if h.Ops[i].Return != Open {
 			p.end = max(p.end, h.Ops[i].Return)
 		}
 	}
+	p.start--
 	p.end++
 	p.layOut()
 	return p
@@ -99,6 +105,7 @@ func (p *picture) layOut() {
 		if lane < 0 {
 			lane = len(busy)
 			busy = append(busy, 0)
+			p.clients = append(p.clients, client)
 		}
 		busy[lane] = ops[i].Return
 		p.lanes[i] = base + lane
@@ -198,6 +205,25 @@ func (p *picture) part(ops []porcupine.Operation, o Options, belongs func(*xop) 
 		})
 	}
 	return out
+}
+
+// maxLegend bounds the characters of a client's name that a row begins with.
+const maxLegend = 40
+
+// legend names the client of each row, left of its first operation.
+func (p *picture) legend() []porcupine.Annotation {
+	notes := make([]porcupine.Annotation, 0, len(p.clients))
+	for lane, client := range p.clients {
+		name := []rune(client)
+		if len(name) > maxLegend {
+			name = append(name[:maxLegend], '…')
+		}
+		notes = append(notes, porcupine.Annotation{
+			ClientId: lane, Start: int64(p.start), Description: string(name), Details: "client " + client,
+			TextColor: "#000000", BackgroundColor: "#dddddd",
+		})
+	}
+	return notes
 }
 
 // annotations shows what takes no part in the specification.

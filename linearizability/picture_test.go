@@ -71,3 +71,32 @@ func TestOperationsThatOverlapGetLanesOfTheirOwn(t *testing.T) {
 		}
 	}
 }
+
+func TestEachRowOfAPictureBeginsWithItsClient(t *testing.T) {
+	h := parseHistory(t, "0 9 lookup a = unowned\n1 2 lookup a = unowned\n1 2 lookup b = unowned\n3 - lookup c")
+	long := strings.Repeat("ä", 200)
+	for i, client := range []string{"node-1", "node-1", `<b>"`, long} {
+		h.Ops[i].Client = client
+	}
+	rows := newPicture(h).legend()
+	want := []struct{ name, client string }{
+		{`<b>"`, `<b>"`}, {"node-1", "node-1"}, {"node-1", "node-1"}, {strings.Repeat("ä", maxLegend) + "…", long},
+	}
+	if len(rows) != len(want) {
+		t.Fatalf("%d rows have names, want %d", len(rows), len(want))
+	}
+	for lane, row := range rows {
+		if row.ClientId != lane || row.Start != -1 || row.Description != want[lane].name || row.Details != "client "+want[lane].client {
+			t.Errorf("row %d begins with %+v, want %q", lane, row, want[lane].name)
+		}
+	}
+	var page bytes.Buffer
+	if err := WritePicture(&page, h, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{`"Description":"node-1"`, `"Details":"client \u003cb\u003e`} {
+		if !strings.Contains(page.String(), text) {
+			t.Errorf("the page lacks %s", text)
+		}
+	}
+}

@@ -14,6 +14,9 @@ import (
 // open opens the file, or standard input for "-".
 func (a *app) open(path string) (io.ReadCloser, error) {
 	if path == "-" {
+		if f, ok := a.stdin.(*os.File); ok {
+			return f, nil // itself, since a file that was redirected can seek
+		}
 		return io.NopCloser(a.stdin), nil
 	}
 	return os.Open(path)

@@ -154,6 +154,8 @@ func TestBadInputIsNamedInOneLineAndWritesNothing(t *testing.T) {
 		return path
 	}
 	aFile := file("file", "x")
+	aHistory := file("whole.jsonl", `{"format":"kelpie-history","version":1,"scenario":"x","seed":1}`+"\n"+`{"e":"end","events":0}`+"\n")
+	anArtifact := recorded(t, fake("one", holds), scenario.Config{Seed: 2})
 	for _, c := range []struct {
 		args []string
 		say  string
@@ -188,6 +190,9 @@ func TestBadInputIsNamedInOneLineAndWritesNothing(t *testing.T) {
 		{[]string{"replay", filepath.Join(outside, "none")}, "none"},
 		{[]string{"replay", outside}, outside},
 		{[]string{"replay", aFile}, "not an artifact"},
+		{[]string{"replay", aHistory}, "a history, which simrun check judges"},
+		{[]string{"run", "--plan", aHistory}, "--plan"},
+		{[]string{"check", anArtifact}, "an artifact, which simrun replay runs again"},
 		{[]string{"check"}, "history"},
 		{[]string{"check", filepath.Join(outside, "none")}, "none"},
 		{[]string{"check", aFile}, "line 1"},

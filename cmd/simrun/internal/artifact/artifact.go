@@ -15,6 +15,7 @@
 package artifact
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
@@ -24,6 +25,7 @@ import (
 	"time"
 
 	"github.com/kelpie-registry/kelpie/faults"
+	"github.com/kelpie-registry/kelpie/linearizability"
 	"github.com/kelpie-registry/kelpie/scenario"
 )
 
@@ -135,7 +137,15 @@ func Encode(w io.Writer, a *Artifact) error {
 // Decode reads one artifact and demands that nothing but space follows. It
 // reads at most [MaxBytes] and one byte.
 func Decode(r io.Reader) (*Artifact, error) {
-	b, err := io.ReadAll(io.LimitReader(r, MaxBytes+1))
+	in := bufio.NewReaderSize(io.LimitReader(r, MaxBytes+1), headBytes)
+	head, err := in.Peek(headBytes)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("artifact: read: %w", err)
+	}
+	if err := checkHead(head); err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(in)
 	if err != nil {
 		return nil, fmt.Errorf("artifact: read: %w", err)
 	}
@@ -152,6 +162,30 @@ func Decode(r io.Reader) (*Artifact, error) {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return f.artifact()
+}
+
+// headBytes is how much of a file is looked at to tell what it is.
+const headBytes = 4096
+
+// checkHead refuses the start of a history, which begins with an object of its
+// own on the first line.
+func checkHead(head []byte) error {
+	var header struct {
+		Format string `json:"format"`
+	}
+	err := json.NewDecoder(bytes.NewReader(head)).Decode(&header)
+	if err == nil && header.Format == linearizability.Format {
+		return fmt.Errorf("%w but a history, which simrun check judges", ErrForeign)
+	}
+	return nil
+}
+
+// Recognize reports whether r begins as an artifact does. It reads a few
+// kilobytes, and says no when they cannot be read.
+func Recognize(r io.Reader) bool {
+	head, err := io.ReadAll(io.LimitReader(r, headBytes))
+	head = bytes.TrimSpace(head)
+	return err == nil && bytes.HasPrefix(head, []byte("{")) && bytes.Contains(head, []byte(`"`+Format+`"`))
 }
 
 // checkHeader looks whether b is a whole JSON object with the right header.

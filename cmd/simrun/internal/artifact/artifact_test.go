@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/artifact"
@@ -112,6 +114,47 @@ func TestDecodeRefusesWhatIsNoArtifact(t *testing.T) {
 		if !errors.Is(err, c.want) || a != nil {
 			t.Errorf("%s: %v, error %v; want %v", name, a, err, c.want)
 		}
+	}
+}
+
+func TestAHistoryIsToldFromAnArtifact(t *testing.T) {
+	var history bytes.Buffer
+	if err := (&linearizability.History{Header: linearizability.Header{Scenario: "mixed"}}).Encode(&history); err != nil {
+		t.Fatal(err)
+	}
+	// No more than the start is read: what follows cannot be.
+	start := strings.NewReader(history.String() + strings.Repeat(" ", 4096))
+	_, err := artifact.Decode(io.MultiReader(start, iotest.ErrReader(io.ErrClosedPipe)))
+	if !errors.Is(err, artifact.ErrForeign) || !strings.Contains(err.Error(), "a history, which simrun check judges") {
+		t.Errorf("error %v of a history", err)
+	}
+	a := sample(t)
+	a.History = bytes.Clone(history.Bytes())
+	file := encode(t, a)
+	if _, err := artifact.Decode(bytes.NewReader(file)); err != nil {
+		t.Errorf("an artifact that holds a history: %v", err)
+	}
+	for name, c := range map[string]struct {
+		file string
+		want bool
+	}{
+		"artifact":        {string(file), true},
+		"half of one":     {string(file[:len(file)/2]), true},
+		"a newer one":     {`{"version":7,"format":"kelpie-simrun-artifact"`, true},
+		"history":         {history.String(), false},
+		"empty":           {"", false},
+		"text that names": {`the "kelpie-simrun-artifact"`, false},
+		"too far behind":  {"{" + strings.Repeat(" ", 4096) + `"format":"kelpie-simrun-artifact"`, false},
+	} {
+		if got := artifact.Recognize(strings.NewReader(c.file)); got != c.want {
+			t.Errorf("%s: recognized is %v", name, got)
+		}
+	}
+	if _, err := artifact.Decode(iotest.ErrReader(io.ErrClosedPipe)); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("error %v of what cannot be read", err)
+	}
+	if artifact.Recognize(iotest.ErrReader(io.ErrClosedPipe)) {
+		t.Error("recognized what cannot be read")
 	}
 }
 
