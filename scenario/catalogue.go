@@ -149,14 +149,14 @@ var catalogue = []Scenario{
 	},
 	{
 		Name:  "herd",
-		About: "a dozen nodes want the same few actors, and many of them die at once",
+		About: "nine nodes want the same few actors, and many of them die at once",
 		Sometimes: []string{
 			"silent", "revoked", "monitor-revoked", "revoke-limited", "marked", "unmarked", "swept", "forgotten", "conflicted",
 			"takeover", "crashed", "lost", "rejoined", "audited",
 		},
 		MinSeeds: 100,
 		shape: shape{
-			nodes: 12, workers: 2, actors: 5, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
+			nodes: 9, workers: 2, actors: 4, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
 			think: 1500 * time.Millisecond, faults: 5, menu: herdFaults, also: deaths, monitors: 3, tune: herdOptions, herd: true,
 			mix: mix{wait: 10, use: 1, write: 1, release: 2},
 		},
