@@ -77,6 +77,48 @@ func TestResults(t *testing.T) {
 	}
 }
 
+func TestPlacementsAndMoves(t *testing.T) {
+	start := registry.Event{Kind: registry.EventPlaceStart, Node: "n", Incarnation: 3, Actor: "a", ID: 1}
+	if op, ok := recording.Begun(start); !ok || op != (linearizability.Op{Kind: linearizability.KindClaim, Node: "n", Incarnation: 3, Actor: "a", Given: true}) {
+		t.Errorf("a placement begins %+v", op)
+	}
+	held := func(node registry.NodeID) error {
+		return &registry.HeldError{Actor: "a", Owner: registry.Owner{Node: node, Incarnation: 3, Token: 8}}
+	}
+	for name, c := range map[string]struct {
+		token registry.Token
+		err   error
+		want  linearizability.Result
+	}{
+		"placed":           {9, nil, linearizability.Result{Outcome: linearizability.OutcomeOK, Token: 9}},
+		"held by another":  {0, held("m"), linearizability.Result{Outcome: linearizability.OutcomeHeld, Token: 8, OwnerNode: "m", OwnerIncarnation: 3}},
+		"held by it":       {0, held("n"), linearizability.Result{Outcome: linearizability.OutcomeOK, Token: 8}},
+		"held, in doubt":   {0, fmt.Errorf("%w: %w", registry.ErrUnknown, held("m")), linearizability.Result{Outcome: linearizability.OutcomeUnknown}},
+		"in doubt":         {0, registry.ErrUnknown, linearizability.Result{Outcome: linearizability.OutcomeUnknown}},
+		"refused as full":  {0, registry.ErrFull, linearizability.Result{Outcome: linearizability.OutcomeFailed}},
+		"refused as ended": {0, registry.ErrNotActive, linearizability.Result{Outcome: linearizability.OutcomeFailed}},
+	} {
+		end := registry.Event{Kind: registry.EventPlaceEnd, Node: "n", Incarnation: 3, Actor: "a", ID: 1, Token: c.token, Err: c.err}
+		if res, ok := recording.Ended(end); !ok || res != c.want {
+			t.Errorf("%s: %+v, want %+v", name, res, c.want)
+		}
+	}
+	move := registry.Event{Kind: registry.EventMoveStart, Node: "n", Incarnation: 3, Actor: "a", Token: 7, Target: registry.Target{Node: "m", Incarnation: 4}}
+	if op, ok := recording.Begun(move); !ok || op != (linearizability.Op{
+		Kind: linearizability.KindTransfer, Node: "n", Incarnation: 3, Actor: "a", Token: 7, OwnerNode: "m", OwnerIncarnation: 4,
+	}) {
+		t.Errorf("a move begins %+v", op)
+	}
+	move.Kind, move.NewToken = registry.EventMoveEnd, 9
+	if res, ok := recording.Ended(move); !ok || res.Outcome != linearizability.OutcomeOK || res.NewToken != 9 {
+		t.Errorf("a move ends as %+v", res)
+	}
+	move.NewToken = 0
+	if res, ok := recording.Ended(move); !ok || res.Outcome != linearizability.OutcomeUnknown {
+		t.Errorf("a move whose token is not known ends as %+v", res)
+	}
+}
+
 func TestEvents(t *testing.T) {
 	start := registry.Event{Node: "n", Incarnation: 3, Actor: "a", Token: 7, ID: 1}
 	for _, c := range []struct {

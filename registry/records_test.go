@@ -163,6 +163,9 @@ func FuzzDecodeRecords(f *testing.F) {
 		if err == nil && len(v) > 0 && !bytes.Equal(v, []byte{epoch}) {
 			t.Errorf("%x is epoch %d", v, epoch)
 		}
+		if n, err := decodeLoad(v); err == nil && len(v) != 0 && len(v) != 8 || err != nil && (n != 0 || !errors.Is(err, ErrCorrupt)) {
+			t.Errorf("%x is read as a load of %d, %v", v, n, err)
+		}
 		head, err := decodeHead(v)
 		known(err)
 		if err == nil && len(v) > 0 && !bytes.Equal(v, binary.LittleEndian.AppendUint64(nil, head)) {

@@ -72,10 +72,10 @@ func (l *life) drainOnce(ctx context.Context, s *registry.Session, st Step, o re
 	d, err := s.Drain(ctx, o)
 	moved, unknown, freed := l.gave.moved-before.moved, l.gave.moveUnknown-before.moveUnknown, l.gave.freed-before.freed
 	if d.Moved < moved || d.Moved > moved+unknown || d.Released > freed {
-		r.world.Fail("drain-miscounts", fmt.Errorf("it says %+v (error: %v); it moved %d and perhaps %d more, and freed %d at most", d, err, moved, unknown, freed))
+		r.world.Fail("drain-miscounts", fmt.Errorf("it says %+v (error: %s); it moved %d and perhaps %d more, and freed %d at most", d, fmt.Sprint(err), moved, unknown, freed))
 	}
 	if err == nil && (d.Left != 0 || len(d.Kept) != 0) || len(d.Kept) > d.Left && d.Left >= 0 && !errors.Is(err, registry.ErrSessionLost) {
-		r.world.Fail("drain-miscounts", fmt.Errorf("it says %+v (error: %v)", d, err))
+		r.world.Fail("drain-miscounts", fmt.Errorf("it says %+v (error: %s)", d, fmt.Sprint(err)))
 	}
 	return d, err
 }
@@ -114,7 +114,7 @@ func (l *life) rebalance(ctx context.Context, st Step) {
 	before := l.gave
 	res, err := l.session.Rebalance(ctx, registry.RebalanceOptions{Max: 2, HandOff: l.instantHandOff})
 	if moved := l.gave.moved - before.moved; len(res.Moved) != moved {
-		l.n.r.world.Fail("rebalance-miscounts", fmt.Errorf("it says %+v (error: %v), and moved %d", res, err, moved))
+		l.n.r.world.Fail("rebalance-miscounts", fmt.Errorf("it says %+v (error: %s), and moved %d", res, fmt.Sprint(err), moved))
 	}
 }
 
