@@ -124,6 +124,17 @@ func TestValidateNamesWhatIsWrong(t *testing.T) {
 	if err := h.Validate(); !errors.Is(err, ErrOp) || !strings.Contains(err.Error(), "twice") {
 		t.Errorf("duplicate id: %v", err)
 	}
+	give := Op{
+		Client: "c", Kind: KindTransfer, Node: "n1", Incarnation: 5, Actor: "a", Token: 7, Return: 2,
+		Outcome: OutcomeOK, OwnerNode: "n1", OwnerIncarnation: 5, NewToken: 8,
+	}
+	if err := give.Validate(); !errors.Is(err, ErrOp) || !strings.Contains(err.Error(), "the session that gives") {
+		t.Errorf("a transfer to itself: %v", err)
+	}
+	give.OwnerIncarnation, give.NewToken = 6, 0
+	if err := give.Validate(); !errors.Is(err, ErrOp) || !strings.Contains(err.Error(), "missing new_token") {
+		t.Errorf("a transfer without a token: %v", err)
+	}
 	join := Op{Client: "c", Kind: KindJoin, Node: "n1", Outcome: OutcomeInUse, OwnerNode: "n2", OwnerIncarnation: 3}
 	if err := join.Validate(); !errors.Is(err, ErrOp) || !strings.Contains(err.Error(), "owner is") {
 		t.Errorf("in-use by another node: %v", err)

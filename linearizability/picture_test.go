@@ -38,7 +38,7 @@ func TestAPictureShowsTheHistory(t *testing.T) {
 }
 
 func TestAPictureOfALegalAndOfAnEmptyHistory(t *testing.T) {
-	for _, text := range []string{"", twoOwners} {
+	for _, text := range []string{"", twoOwners, given + "4 6 transfer n1/1 a 3 n2/2 = ok 5\n7 - transfer n2/2 a 5 n1/1\n8 9 lookup a = ok n1/1 6"} {
 		var page bytes.Buffer
 		if err := WritePicture(&page, parseHistory(t, text), Options{}); err != nil {
 			t.Error(err)

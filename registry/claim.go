@@ -127,11 +127,24 @@ func (s *Session) claim(ctx context.Context, actor ActorID) (*Claim, error) {
 		return nil, ErrDegraded
 	case Healthy:
 	}
-	a := claiming{s: s, actor: actor, op: s.r.newOpID(), last: s.lastHandle(actor)}
-	superseded := a.last != nil && a.last.superseded
+	a := s.newClaiming(actor)
 	about := s.event(0)
 	about.Actor = actor
 	version, err := s.r.transact(ctx, about, &a.doubt, a.attempt)
+	return a.finish(version, err)
+}
+
+// newClaiming begins a claim. Called in the actor's turn.
+func (s *Session) newClaiming(actor ActorID) *claiming {
+	a := &claiming{s: s, actor: actor, op: s.r.newOpID(), last: s.lastHandle(actor)}
+	a.superseded = a.last != nil && a.last.superseded
+	return a
+}
+
+// finish ends a claim. Called in the actor's turn, with what became of the
+// transaction.
+func (a *claiming) finish(version store.Version, err error) (*Claim, error) {
+	s, actor := a.s, a.actor
 	switch {
 	case err == nil, errors.Is(err, ErrHeld):
 		// Seen or written after all that is in doubt: of those claims none can
@@ -143,11 +156,13 @@ func (s *Session) claim(ctx context.Context, actor ActorID) (*Claim, error) {
 	if err != nil {
 		s.learn(err)
 		if a.last != nil && !errors.Is(err, ErrUnknown) {
-			a.last.superseded = superseded // nothing was changed
+			a.last.superseded = a.superseded // nothing was changed
 		}
 		return nil, err
 	}
 	if a.doubt {
+		about := s.event(0)
+		about.Actor = actor
 		s.r.resolved(about, a.found != 0)
 	}
 	token := a.found
@@ -187,6 +202,8 @@ type claiming struct {
 	doubt bool
 	found Token // the token that the session turns out to have already
 
+	superseded bool // last.superseded, before
+
 	given   bool // because it was given the actor, and had no handle yet
 	payload []byte
 }
@@ -194,12 +211,18 @@ type claiming struct {
 // attempt is one transaction: my session is live; the actor is free, mine, or
 // its owner's session is not live; then the record, the index and the load.
 func (a *claiming) attempt(tx store.Tx) error {
-	a.found, a.given, a.payload = 0, false, nil
 	s := a.s
 	me, rec, err := s.r.readSessionAndActor(tx, s.id.node, a.actor)
 	if err != nil {
 		return err
 	}
+	return a.decide(tx, me, rec, func() (Owner, error) { return s.r.liveOwner(tx, rec) })
+}
+
+// decide is attempt with what it has read, and a way to the owner that rec names.
+func (a *claiming) decide(tx store.Tx, me *sessionRecord, rec *actorRecord, liveOwner func() (Owner, error)) error {
+	a.found, a.given, a.payload = 0, false, nil
+	s := a.s
 	if !me.lives(s.id.incarnation) {
 		return a.lost(me)
 	}
@@ -215,7 +238,7 @@ func (a *claiming) attempt(tx store.Tx) error {
 	case me.status == statusDraining:
 		return ErrDraining
 	case rec != nil:
-		owner, err := s.r.liveOwner(tx, rec)
+		owner, err := liveOwner()
 		if err != nil {
 			return err
 		}

@@ -16,8 +16,8 @@
 //     as long as the rate of every node's monotonic clock is wrong by no more
 //     than [Options].MaxDrift. Clocks need not agree on the time, and no
 //     decision reads a wall clock.
-//   - Linearizable. Join, Claim, Release, Leave, a revocation and Lookup each
-//     take effect at one instant between call and return. An operation that
+//   - Linearizable. Join, Claim, Release, Transfer, Leave, a revocation and Lookup
+//     each take effect at one instant between call and return. An operation that
 //     could not learn whether it took effect says so with [ErrUnknown];
 //     repeating it is safe.
 //   - Live. A session that stops renewing is revoked by whoever wants one of its

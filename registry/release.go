@@ -41,21 +41,32 @@ func (c *Claim) release(ctx context.Context) (store.Version, error) {
 	wasDoubt := c.doubt
 	rel := releasing{c: c}
 	version, err := c.s.r.transact(ctx, about, &c.doubt, rel.attempt)
+	if err := rel.finish(version, err, wasDoubt); err != nil || rel.gone {
+		return 0, err
+	}
+	return version, nil
+}
+
+// finish ends a release. Called in the actor's turn, with what became of the
+// transaction, and whether a release was in doubt before it.
+func (r *releasing) finish(version store.Version, err error, wasDoubt bool) error {
+	c := r.c
+	about := c.s.event(EventReleased)
+	about.Actor, about.Token = c.actor, c.token
 	if c.doubt && !wasDoubt && (err == nil || decided(err)) {
-		c.s.r.resolved(about, err == nil && rel.gone)
+		c.s.r.resolved(about, err == nil && r.gone)
 	}
 	if err != nil {
 		c.s.learn(err)
-		return 0, fmt.Errorf("registry: release %q: %w", c.actor, err)
+		return fmt.Errorf("registry: release %q: %w", c.actor, err)
 	}
 	c.doubt, c.moves.inDoubt = false, 0
 	c.s.forget(c)
-	if !rel.gone {
+	if !r.gone {
 		about.Version = version
 	}
-	about.Kind = EventReleased
 	c.s.r.emit(about)
-	return about.Version, nil
+	return nil
 }
 
 // forget drops the handle of a claim that is over.
@@ -74,12 +85,18 @@ type releasing struct {
 }
 
 func (r *releasing) attempt(tx store.Tx) error {
-	r.gone = false
 	c, s := r.c, r.c.s
 	me, rec, err := s.r.readSessionAndActor(tx, s.id.node, c.actor)
 	if err != nil {
 		return err
 	}
+	return r.decide(tx, me, rec)
+}
+
+// decide is attempt with what it has read.
+func (r *releasing) decide(tx store.Tx, me *sessionRecord, rec *actorRecord) error {
+	r.gone = false
+	c, s := r.c, r.c.s
 	if !me.lives(s.id.incarnation) {
 		err := s.endedError(me)
 		if c.doubt {

@@ -138,7 +138,7 @@ var catalogue = []Scenario{
 		About: "nodes give actors to each other, with a payload, while commits stay in doubt and givers and takers crash",
 		Sometimes: []string{
 			"transferred", "accepted", "claimed-given", "given-lost", "transfer-unknown", "transfer-repeated", "transfer-found", "transfer-redone",
-			"target-refused", "crashed-in-transfer", "given-back", "held", "revoked", "left", "audited",
+			"target-refused", "crashed-in-transfer", "batch-split", "given-back", "held", "revoked", "left", "audited",
 		},
 		MinSeeds: 200,
 		shape: shape{

@@ -188,6 +188,9 @@ const giveBackTries = 3
 // giveBack releases every claim and leaves, so that the audit finds only what
 // the dead left behind.
 func (l *life) giveBack(ctx context.Context) {
+	if l.n.r.shape.accepts {
+		l.releaseAll(ctx)
+	}
 	for actor := range l.held {
 		if l.held[actor] != nil && ctx.Err() == nil {
 			l.releaseClaim(ctx, actor, l.held[actor])

@@ -120,6 +120,10 @@ func (l *life) joinWith(ctx context.Context, o registry.JoinOptions) bool {
 func (l *life) claim(ctx context.Context, st Step) {
 	ctx, cancel := l.brief(ctx, st)
 	defer cancel()
+	if r := l.n.r; r.shape.accepts && r.world.Draw("batch", l.n.key, uint64(r.operations))%4 == 0 {
+		l.claimAll(ctx)
+		return
+	}
 	l.claimWith(ctx, st.Actor, l.session.Claim)
 }
 
@@ -133,6 +137,12 @@ func (l *life) claimWith(ctx context.Context, actor int, claim func(context.Cont
 	r := l.n.r
 	id := l.begin(recording.Of(linearizability.KindClaim, l.session, r.actors[actor]))
 	c, err := claim(ctx, r.actors[actor])
+	l.claimed(ctx, actor, id, c, err)
+}
+
+// claimed takes note of the result of a claim.
+func (l *life) claimed(ctx context.Context, actor, id int, c *registry.Claim, err error) {
+	r := l.n.r
 	l.inDoubt[actor] = errors.Is(err, registry.ErrUnknown)
 	switch l.end(id, recording.Claimed(ctx, c, err)) {
 	case linearizability.OutcomeOK:

@@ -67,23 +67,26 @@ func TestProgramTextIsReadBack(t *testing.T) {
 func TestMalformedProgramTextIsRefused(t *testing.T) {
 	for text, says := range map[string]string{
 		"node-1/0 +1s claim actor-1\nnode-1 +1s claim actor-1": "line 2",
-		"node-0/0 +1s think":                     "node-N/WORKER",
-		"node-1/x +1s think":                     "node-N/WORKER",
-		"node-1/0 1s think":                      "+PAUSE",
-		"node-1/0":                               "+PAUSE",
-		"node-1/0 +soon think":                   `"+soon"`,
-		"node-1/0 +1s dance":                     `"dance"`,
-		"node-1/0 +1s claim":                     "needs an actor",
-		"node-1/0 +1s claim actor-0":             "actor-N",
-		"node-1/0 +1s claim actor-99999":         "actor-N",
-		"node-1/0 +1s think actor-1":             `"actor-1"`,
-		"node-1/0 +1s claim actor-1 within":      `"within"`,
-		"node-1/0 +1s claim actor-1 within many": `"many"`,
-		"node-1/0 +1s write actor-1 until 1s":    `"until"`,
-		"beat":                                   "one duration",
-		"beat never":                             `"never"`,
-		"beat -1s":                               `"-1s"`,
-		"node-1/0 +1s think\nbeat 1s":            "first line",
+		"node-0/0 +1s think":                        "node-N/WORKER",
+		"node-1/x +1s think":                        "node-N/WORKER",
+		"node-1/0 1s think":                         "+PAUSE",
+		"node-1/0":                                  "+PAUSE",
+		"node-1/0 +soon think":                      `"+soon"`,
+		"node-1/0 +1s dance":                        `"dance"`,
+		"node-1/0 +1s claim":                        "needs an actor",
+		"node-1/0 +1s claim actor-0":                "actor-N",
+		"node-1/0 +1s claim actor-99999":            "actor-N",
+		"node-1/0 +1s transfer actor-1":             "needs a node",
+		"node-1/0 +1s transfer actor-1 to somebody": "node-N",
+		"node-1/0 +1s release actor-1 to node-2":    `"to"`,
+		"node-1/0 +1s think actor-1":                `"actor-1"`,
+		"node-1/0 +1s claim actor-1 within":         `"within"`,
+		"node-1/0 +1s claim actor-1 within many":    `"many"`,
+		"node-1/0 +1s write actor-1 until 1s":       `"until"`,
+		"beat":                                      "one duration",
+		"beat never":                                `"never"`,
+		"beat -1s":                                  `"-1s"`,
+		"node-1/0 +1s think\nbeat 1s":               "first line",
 	} {
 		if _, err := scenario.ParseProgram(text); !errors.Is(err, scenario.ErrProgram) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v, want %q", text, err, says)
@@ -123,6 +126,8 @@ func TestProgramThatDoesNotFitIsRefused(t *testing.T) {
 		"Beat is -1ns":                         {Beat: -1},
 		"Steps[0]: its Do is Action(99)":       step(scenario.Step{Do: 99}),
 		"Steps[0]: its Actor is 3":             step(scenario.Step{Do: scenario.Claim, Actor: 3}),
+		"Steps[0]: its To is 3":                step(scenario.Step{Do: scenario.Transfer, To: 3}),
+		"Steps[0]: its To is 1, claim":         step(scenario.Step{Do: scenario.Claim, To: 1}),
 		"Steps[0]: its Actor is 1, leave":      step(scenario.Step{Do: scenario.Leave, Actor: 1}),
 		"Steps[0]: its Within is 1ns, write":   step(scenario.Step{Do: scenario.Write, Within: 1}),
 		"Steps[0]: its For is 1ns, use":        step(scenario.Step{Do: scenario.Use, For: 1}),
@@ -149,7 +154,9 @@ func TestEveryActionIsDone(t *testing.T) {
 		node-1/0 +1s leave
 		node-2/1 +1500ms wait actor-1
 		node-2/1 +0s think
-		node-3/0 +2s claim actor-1 within 1ms`)
+		node-3/0 +2s claim actor-1 within 1ms
+		node-3/1 +1s claim actor-2
+		node-3/1 +1s transfer actor-2 to node-2`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +173,7 @@ func TestEveryActionIsDone(t *testing.T) {
 		}
 		for _, want := range []string{
 			"node-1 claim ok", "node-1 use valid", "node-1 write ok", "node-1 guard ok", "node-1 join in-use",
-			"node-1 release ok", "node-1 lookup ok", "node-1 leave ok", "node-1 join ok", "node-2 claim ok", "node-3 claim failed",
+			"node-1 release ok", "node-1 lookup ok", "node-1 leave ok", "node-1 join ok", "node-2 claim ok", "node-3 claim failed", "node-3 transfer ok",
 		} {
 			if !slices.Contains(did, want) {
 				t.Errorf("%s: %q is not in\n%s", kind, want, strings.Join(did, "\n"))

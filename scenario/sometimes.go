@@ -38,6 +38,7 @@ const (
 	evTransferRedone                 // … or not to have
 	evTargetRefused                  // the target took no actors
 	evCrashedInTransfer              // a node's process crashed with a transfer under way
+	evBatchSplit                     // a batch of claims got some actors and not others
 	evToldJoining                    // a watcher was told of a node that is not ready yet
 	evToldReady                      // … and that it is
 	evToldLeft                       // … of one that left
@@ -79,7 +80,7 @@ var eventNames = [eventCount]string{
 	"rejoined", "in-use", "replaced", "doubt-applied", "doubt-dropped", "unknown", "given-back",
 	"late-doubt", "stale-refused", "guard-refused", "crashed", "overlap",
 	"transferred", "accepted", "claimed-given", "given-lost", "transfer-unknown", "transfer-repeated",
-	"transfer-found", "transfer-redone", "target-refused", "crashed-in-transfer",
+	"transfer-found", "transfer-redone", "target-refused", "crashed-in-transfer", "batch-split",
 	"told-joining", "told-ready", "told-left", "told-failed", "told-degraded", "told-recovered", "told-forgotten", "resumed", "compacted", "late-row", "agreed", "snapshot-agreed",
 	"monitor-revoked", "marked", "unmarked", "swept", "forgotten", "conflicted", "revoke-limited",
 	"placed", "found", "no-node", "full", "drained", "drain-moved", "drain-freed", "drain-kept", "drain-resumed",
