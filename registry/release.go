@@ -41,7 +41,10 @@ func (c *Claim) release(ctx context.Context) (store.Version, error) {
 	wasDoubt := c.doubt
 	rel := releasing{c: c}
 	version, err := c.s.r.transact(ctx, about, &c.doubt, rel.attempt)
-	return rel.finish(version, err, wasDoubt)
+	if err := rel.finish(version, err, wasDoubt); err != nil || rel.gone {
+		return 0, err
+	}
+	return version, nil
 }
 
 // finish ends a release, and returns its version. Called in the actor's turn, with what became of the
@@ -55,7 +58,7 @@ func (r *releasing) finish(version store.Version, err error, wasDoubt bool) (sto
 	}
 	if err != nil {
 		c.s.learn(err)
-		return 0, fmt.Errorf("registry: release %q: %w", c.actor, err)
+		return fmt.Errorf("registry: release %q: %w", c.actor, err)
 	}
 	c.doubt, c.moves.inDoubt = false, 0
 	c.s.forget(c)
@@ -63,7 +66,7 @@ func (r *releasing) finish(version store.Version, err error, wasDoubt bool) (sto
 		about.Version = version
 	}
 	c.s.r.emit(about)
-	return about.Version, nil
+	return nil
 }
 
 // forget drops the handle of a claim that is over.
