@@ -41,10 +41,7 @@ func (c *Claim) release(ctx context.Context) (store.Version, error) {
 	wasDoubt := c.doubt
 	rel := releasing{c: c}
 	version, err := c.s.r.transact(ctx, about, &c.doubt, rel.attempt)
-	if err := rel.finish(version, err, wasDoubt); err != nil || rel.gone {
-		return 0, err
-	}
-	return version, nil
+	return rel.finish(version, err, wasDoubt)
 }
 
 // finish ends a release, and returns its version. Called in the actor's turn, with what became of the
@@ -58,7 +55,7 @@ func (r *releasing) finish(version store.Version, err error, wasDoubt bool) (sto
 	}
 	if err != nil {
 		c.s.learn(err)
-		return fmt.Errorf("registry: release %q: %w", c.actor, err)
+		return 0, fmt.Errorf("registry: release %q: %w", c.actor, err)
 	}
 	c.doubt, c.moves.inDoubt = false, 0
 	c.s.forget(c)
@@ -66,7 +63,7 @@ func (r *releasing) finish(version store.Version, err error, wasDoubt bool) (sto
 		about.Version = version
 	}
 	c.s.r.emit(about)
-	return nil
+	return about.Version, nil
 }
 
 // forget drops the handle of a claim that is over.
