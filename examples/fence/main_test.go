@@ -10,7 +10,7 @@ func Example() {
 	main()
 	// Output:
 	// A register that takes every write:
-	//    0.007s  node-1     writes "100, says node-1": done
+	//    0.008s  node-1     writes "100, says node-1": done
 	//    9.999s  node-1     asks whether its claim is valid: true
 	//   10.000s  the world  node-1 stands still
 	//   31.452s  node-2     takes the actor over, once node-1 has been silent for longer than its lease
@@ -21,7 +21,7 @@ func Example() {
 	//            the end    "101, says node-1"
 	//
 	// A register that checks tokens:
-	//    0.007s  node-1     writes "100, says node-1": done
+	//    0.008s  node-1     writes "100, says node-1": done
 	//    9.999s  node-1     asks whether its claim is valid: true
 	//   10.000s  the world  node-1 stands still
 	//   31.452s  node-2     takes the actor over, once node-1 has been silent for longer than its lease
