@@ -160,7 +160,10 @@ func TestAClusterWithAuthentication(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	o := etcd.Options{Endpoints: cluster.Endpoints(), Namespace: "mine", Username: "registry", Password: "pw"}
+	o := etcd.Options{
+		Endpoints: cluster.Endpoints(), Namespace: "mine", Username: "registry", Password: "pw",
+		DialTimeout: time.Minute, // to check a password takes long on purpose
+	}
 	e := open(t, o)
 	set(t, e, "k", "v")
 	if v := read(t, e, "k"); v != "v" {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/kelpie-registry/kelpie/registry"
 	"github.com/kelpie-registry/kelpie/registry/registrytest"
@@ -13,6 +14,7 @@ import (
 func TestRegistry(t *testing.T) {
 	registrytest.Run(t, registrytest.Harness{
 		New: func(tb testing.TB) store.Engine { return open(tb, fresh(tb)) },
+		TTL: 5 * time.Second, // three members, and their clients, are one process here
 	})
 }
 
