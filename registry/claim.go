@@ -227,6 +227,9 @@ func (a *claiming) decide(tx store.Tx, me *sessionRecord, rec *actorRecord, live
 		return a.lost(me)
 	}
 	switch mine := s.owns(me, rec); {
+	case mine && rec.op != a.op && s.freed(a.actor) == rec.token():
+		// It was given back, which is in doubt: as below.
+		s.r.disown(tx, s.id, a.actor)
 	case mine && rec.op != a.op && a.last != nil && a.last.inDoubt() && a.last.token == rec.token():
 		// A release or transfer of this record is in doubt and may still be on its
 		// way. A new record, with a new token, makes it conflict.

@@ -71,6 +71,7 @@ type Session struct {
 	telling  bool                    // a task tells them
 	timer    clock.Timer             // for the next change that time alone brings
 	doubtful []ActorID               // claims in doubt that nobody waits for, each actor once
+	freeing  map[ActorID]Token       // of those, what was given back by a commit in doubt
 	settling bool                    // a task settles them
 	waits    map[ActorID]*contention // actors that tasks wait for
 	accepted []*Claim                // given actors whose inbox rows are to be cleared
@@ -88,6 +89,7 @@ func newSession(r *Registry, n NodeID, rec *sessionRecord, o JoinOptions, began 
 		claims:   make(map[ActorID]*Claim),
 		busy:     make(map[ActorID]clock.Event),
 		waits:    make(map[ActorID]*contention),
+		freeing:  make(map[ActorID]Token),
 		handing:  make(map[ActorID]clock.Event),
 		health:   Healthy,
 	}

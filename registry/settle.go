@@ -33,6 +33,7 @@ func (s *Session) settleLater(a ActorID) {
 func (s *Session) settled(a ActorID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.freeing, a)
 	s.doubtful = slices.DeleteFunc(s.doubtful, func(b ActorID) bool { return a == b })
 }
 
@@ -93,10 +94,23 @@ func (s *Session) settle(a ActorID) error {
 	if s.learn(err); errors.Is(err, ErrSessionLost) {
 		err = nil // and with it the ownership
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		s.settled(a)
+	case t.began && t.doubt:
+		s.mu.Lock()
+		s.freeing[a] = t.about.Token
+		s.mu.Unlock()
 	}
 	return err
+}
+
+// freed returns the token of the actor's record that was given back by a commit in
+// doubt; zero when there is none. Called in the actor's turn.
+func (s *Session) freed(a ActorID) Token {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.freeing[a]
 }
 
 // settling is the state of one attempt to settle over its transactions.

@@ -107,6 +107,7 @@ func TestSeedsThatOnceFailed(t *testing.T) {
 		{"expired-vs-renew", 232, "a claim after a release that had failed for sure got a new token without any release"},
 		{"clock-skew-beyond", 267, "an effect outlived the workload, and the audit met a live owner"},
 		{"mixed", 894, "a wait outlived the workload, and the audit compared a registry that was not at rest"},
+		{"hand-off", 103, "a claim got the token back of what its session had given back by a commit in doubt, which then took effect"},
 		{"rolling-restart", 932, "a drain passed on what was sent with an actor although a claim of the node had got it meanwhile"},
 		{"rolling-restart", 84, "a drain cut short listed actors as kept that a session which was over did not own"},
 		{"placement", 2, "a drain listed actors as kept that had been given back meanwhile"},
