@@ -102,6 +102,10 @@ func simulated(tb testing.TB, seed uint64) storetest.World {
 			})
 		}
 	})
+	// A commit at the first instant must find the disk awake.
+	if err := w.Run(time.Microsecond); err != nil {
+		tb.Fatal(err)
+	}
 	e = optimistic.Over(base, 0, optimistic.Options{Clock: processes[0].Host(), Window: window, Wake: func() { wake() }})
 	return &storetest.Hosts{
 		Host: func(client int) host.Host { return processes[client].Host() },
