@@ -32,7 +32,7 @@ func (s *Session) setDraining(ctx context.Context) error {
 		if rec.status == statusDraining {
 			return false
 		}
-		rec.status = statusDraining
+		rec.status, rec.degraded = statusDraining, false // it is not silent
 		return true
 	})
 }
