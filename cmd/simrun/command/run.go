@@ -19,7 +19,7 @@ import (
 
 // Defaults of run and fuzz.
 const (
-	defaultSeeds       = 300 // for each scenario: all of them in under 15 s on two cores
+	defaultSeeds       = 200 // for each scenario: all of them in under 15 s on two cores
 	defaultFrom        = 1
 	defaultOut         = "simrun-out"
 	defaultMaxFailures = 100 // of run; fuzz goes on
