@@ -170,6 +170,7 @@ func BenchmarkHerd(b *testing.B) {
 }
 
 func benchmarkHerd(b *testing.B, nodes int, way time.Duration, rosters bool) {
+	b.Helper()
 	var writes []int
 	var took []time.Duration
 	for i := 0; b.Loop(); i++ {

@@ -86,7 +86,7 @@ func (c *cluster) advance(d time.Duration) error {
 
 // start starts a node whose main is f, after it has joined. An error of f stops
 // the world.
-func (c *cluster) start(i int, clock sim.ProcessOptions, f func(ctx context.Context, n *node) error) *node {
+func (c *cluster) start(i int, clock sim.ProcessOptions, f func(ctx context.Context, n *node) error) {
 	n := &node{c: c, index: i, id: registry.NodeID(fmt.Sprintf("node-%04d", i+1))}
 	n.proc = c.world.Process(string(n.id), clock)
 	c.nodes = append(c.nodes, n)
@@ -95,7 +95,6 @@ func (c *cluster) start(i int, clock sim.ProcessOptions, f func(ctx context.Cont
 			c.failed = fmt.Errorf("%s: %w", n.id, err)
 		}
 	})
-	return n
 }
 
 func (n *node) main(ctx context.Context, h *sim.Host, f func(ctx context.Context, n *node) error) error {

@@ -67,8 +67,7 @@ func (c *LoadConfig) check() error {
 type load struct {
 	*cluster
 	config LoadConfig
-	ready  int  // nodes that have claimed their share
-	fill   bool // every node has
+	ready  int // nodes that have claimed their share
 	took   []time.Duration
 	killed time.Duration
 }

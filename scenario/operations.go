@@ -285,7 +285,8 @@ func (l *life) releaseClaim(ctx context.Context, actor int, c *registry.Claim) b
 	if l.held[actor] == c {
 		l.held[actor] = nil
 	}
-	again := l.undone[actor] == c
+	// A drain may have tried to release it, too.
+	again := l.undone[actor] == c || r.shape.mix.drain > 0
 	l.undone[actor] = nil
 	err := c.Release(ctx)
 	version := taken(&l.ends[actor])

@@ -111,6 +111,7 @@ func TestSeedsThatOnceFailed(t *testing.T) {
 		{"rolling-restart", 932, "a drain passed on what was sent with an actor although a claim of the node had got it meanwhile"},
 		{"rolling-restart", 84, "a drain cut short listed actors as kept that a session which was over did not own"},
 		{"placement", 2, "a drain listed actors as kept that had been given back meanwhile"},
+		{"rolling-restart", 1443, "a release that a drain had left in doubt was recorded as one that took effect when it was called again"},
 		{"membership", 724, "the simulated FoundationDB gave a read version below one that it had given while idle"},
 		{"join-same-id", 725, "the history did not say that a join may end the session of its own process's doubtful one"},
 		{"join-same-id", 361760204901419, "a join in doubt that had taken effect and was overtaken answered that the id is in use"},

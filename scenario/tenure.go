@@ -27,7 +27,7 @@ func (r *run) granted(actor int, token registry.Token, s session) {
 // acquired notes that a session came to own an actor.
 func (r *run) acquired(actor int, token registry.Token, s session) {
 	newest := token
-	for key := range r.tenures { //determinism:allow a maximum
+	for key := range r.tenures {
 		if key.actor == actor {
 			newest = max(newest, key.token)
 		}
@@ -36,7 +36,7 @@ func (r *run) acquired(actor int, token registry.Token, s session) {
 	if r.tenures[key] == nil {
 		r.tenures[key] = &tenure{session: s, since: r.world.Now()}
 	}
-	for key, t := range r.tenures { //determinism:allow each for itself
+	for key, t := range r.tenures {
 		if key.actor == actor && key.token < newest {
 			t.over = true
 		}
@@ -55,7 +55,7 @@ func (r *run) ending(actor int, token registry.Token) {
 // sessionEnding notes that the sessions of a node that were joined so far may come
 // to their end.
 func (r *run) sessionEnding(id registry.NodeID) {
-	for _, t := range r.tenures { //determinism:allow each for itself
+	for _, t := range r.tenures {
 		if t.session.node == id {
 			t.over = true
 		}
