@@ -177,7 +177,7 @@ func TestTheHorizonFollowsAndIsSwept(t *testing.T) {
 // what an engine remembers.
 func TestMemoryOlderThanTheWindowCostsNoMoreThanAnotherTry(t *testing.T) {
 	e := open(t, fresh(t))
-	s := join(t, e, "node", registry.Options{})
+	s := join(t, e, "node", registry.Options{Monitors: -1})
 	for range 2 {
 		c, err := s.Claim(t.Context(), "actor")
 		if err != nil {

@@ -51,7 +51,7 @@ func newDB(t *testing.T, e store.Engine) *store.DB {
 func TestAClaimIsOneRequest(t *testing.T) {
 	var s wireState
 	e := open(t, withWire(fresh(t), &s))
-	session := join(t, e, "node", registry.Options{})
+	session := join(t, e, "node", registry.Options{Monitors: -1})
 	if _, err := session.Claim(t.Context(), "first"); err != nil {
 		t.Fatal(err)
 	}

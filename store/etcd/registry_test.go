@@ -24,7 +24,7 @@ func TestRegistry(t *testing.T) {
 func TestClaimsOfOneNodeDoNotFight(t *testing.T) {
 	var s wireState
 	e := open(t, withWire(fresh(t), &s))
-	session := join(t, e, "node", registry.Options{})
+	session := join(t, e, "node", registry.Options{Monitors: -1})
 	if _, err := session.Claim(t.Context(), "first"); err != nil {
 		t.Fatal(err)
 	}
