@@ -203,12 +203,7 @@ func (x *index) note(i int32) {
 	case opInUse:
 		x.see(p.session, p.call).sights++
 	case opClaim, opSees, opRelease:
-		r := &x.records[p.record]
-		r.lastSeen = max(r.lastSeen, p.call)
-		if r.witness == none {
-			r.witness = i
-		}
-		s := x.see(r.session, p.call)
+		r, s := x.seeRecord(p.record, i)
 		switch {
 		case p.code == opRelease:
 			first(&r.release, &r.released, i)
@@ -219,19 +214,9 @@ func (x *index) note(i int32) {
 		r.sights++
 		s.sights++
 	case opTransfer:
-		r := &x.records[p.record]
-		r.lastSeen = max(r.lastSeen, p.call)
-		if r.witness == none {
-			r.witness = i
-		}
-		x.see(r.session, p.call)
+		r, _ := x.seeRecord(p.record, i)
 		first(&r.release, &r.released, i)
-		made := &x.records[p.made]
-		made.lastSeen = max(made.lastSeen, p.call)
-		if made.witness == none {
-			made.witness = i
-		}
-		x.see(made.session, p.call)
+		made, _ := x.seeRecord(p.made, i)
 		first(&made.given, &made.regiven, i)
 	case opReleaseOpen:
 		if r := &x.records[p.record]; r.relOpen == none {
@@ -263,6 +248,17 @@ func (x *index) see(s int32, call time.Duration) *sessionInfo {
 	info.needed = true
 	info.lastSeen = max(info.lastSeen, call)
 	return info
+}
+
+// seeRecord notes that operation i, whose result is definite, needs the claim with a
+// record to have been made, and its session to have been live.
+func (x *index) seeRecord(record, i int32) (*recordInfo, *sessionInfo) {
+	r, call := &x.records[record], x.ops[i].call
+	r.lastSeen = max(r.lastSeen, call)
+	if r.witness == none {
+		r.witness = i
+	}
+	return r, x.see(r.session, call)
 }
 
 // first puts i into a, or into b when a is taken.

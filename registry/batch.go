@@ -145,13 +145,7 @@ func (s *Session) claimSome(ctx context.Context, actors []ActorID, claims []*Cla
 	leave, err := s.enterAll(ctx, actors)
 	if err == nil {
 		defer leave()
-		switch s.Health() {
-		case Lost:
-			err = ErrSessionLost
-		case Degraded:
-			err = ErrDegraded
-		case Healthy:
-		}
+		err = s.mayClaim()
 	}
 	if err != nil {
 		fill(errs, err)

@@ -120,18 +120,26 @@ func (s *Session) claim(ctx context.Context, actor ActorID) (*Claim, error) {
 		return nil, err
 	}
 	defer leave()
-	switch s.Health() {
-	case Lost:
-		return nil, ErrSessionLost
-	case Degraded:
-		return nil, ErrDegraded
-	case Healthy:
+	if err := s.mayClaim(); err != nil {
+		return nil, err
 	}
 	a := s.newClaiming(actor)
 	about := s.event(0)
 	about.Actor = actor
 	version, err := s.r.transact(ctx, about, &a.doubt, a.attempt)
 	return a.finish(version, err)
+}
+
+// mayClaim returns an error unless the session is healthy.
+func (s *Session) mayClaim() error {
+	switch s.Health() {
+	case Lost:
+		return ErrSessionLost
+	case Degraded:
+		return ErrDegraded
+	case Healthy:
+	}
+	return nil
 }
 
 // newClaiming begins a claim. Called in the actor's turn.

@@ -429,8 +429,7 @@ func (s *Session) settleAndLook(ctx context.Context, actors []drainedActor, owne
 		left = int(n)
 		for i, a := range actors {
 			owned[i] = vs[i] != nil
-			key := s.r.keys.actor(a.actor)
-			tx.AddWriteConflict(key, append(slices.Clone(key), 0))
+			s.r.overtake(tx, a.actor)
 		}
 		return nil
 	})

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/kelpie-registry/kelpie/store"
 )
@@ -44,8 +43,7 @@ func (r *Registry) readNodes(tx store.Reader) ([]Node, error) {
 		if !ok || len(kv.Value) != 8 {
 			return nil, fmt.Errorf("%w: load %q of %d bytes", ErrCorrupt, kv.Key, len(kv.Value))
 		}
-		i, found := slices.BinarySearchFunc(nodes, id, func(n Node, id NodeID) int { return strings.Compare(string(n.ID), string(id)) })
-		if found && nodes[i].Incarnation == inc {
+		if i, found := findNode(nodes, id); found && nodes[i].Incarnation == inc {
 			nodes[i].Owned = int64(binary.LittleEndian.Uint64(kv.Value))
 		}
 	}

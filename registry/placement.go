@@ -231,19 +231,6 @@ func (r *Registry) chooseSince(ctx context.Context, known freshness, actor Actor
 	return choose(s, actor, nodes, r.host.Rand())
 }
 
-// lookUp returns the zero Owner when no live session owns the actor.
-func (r *Registry) lookUp(ctx context.Context, actor ActorID) (owner Owner, err error) {
-	err = r.db.Read(ctx, func(tx store.Reader) error {
-		rec, err := r.readActor(tx, actor)
-		if err != nil {
-			return err
-		}
-		owner, err = r.liveOwner(tx, rec)
-		return err
-	})
-	return owner, err
-}
-
 // errGone: an attempt in doubt may have had no effect; another may.
 var errGone = errors.New("no trace of an attempt in doubt is left")
 

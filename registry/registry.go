@@ -78,15 +78,7 @@ func (r *Registry) Lookup(ctx context.Context, actor ActorID) (Owner, error) {
 	if err := actor.Validate(); err != nil {
 		return Owner{}, err
 	}
-	var owner Owner
-	err := r.db.Read(ctx, func(tx store.Reader) error {
-		rec, err := r.readActor(tx, actor)
-		if err != nil {
-			return err
-		}
-		owner, err = r.liveOwner(tx, rec)
-		return err
-	})
+	owner, err := r.lookUp(ctx, actor)
 	switch {
 	case err != nil:
 		return Owner{}, fmt.Errorf("registry: look up %q: %w", actor, err)
@@ -94,6 +86,19 @@ func (r *Registry) Lookup(ctx context.Context, actor ActorID) (Owner, error) {
 		return Owner{}, fmt.Errorf("%w: %q", ErrUnowned, actor)
 	}
 	return owner, nil
+}
+
+// lookUp returns the zero Owner when no live session owns the actor.
+func (r *Registry) lookUp(ctx context.Context, actor ActorID) (owner Owner, err error) {
+	err = r.db.Read(ctx, func(tx store.Reader) error {
+		rec, err := r.readActor(tx, actor)
+		if err != nil {
+			return err
+		}
+		owner, err = r.liveOwner(tx, rec)
+		return err
+	})
+	return owner, err
 }
 
 // liveOwner returns the owner that rec names if its session is live, and the

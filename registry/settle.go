@@ -141,8 +141,7 @@ func (t *settling) attempt(tx store.Tx) error {
 	if keep {
 		// Nothing to give back. The claim may be on its way still: it read this
 		// key, and conflicts with what writes it.
-		key := k.actor(t.actor)
-		tx.AddWriteConflict(key, append(slices.Clone(key), 0))
+		s.r.overtake(tx, t.actor)
 		return nil
 	}
 	if !t.began {
@@ -169,6 +168,13 @@ func (t *settling) keeps(tx store.Tx, me *sessionRecord, rec *actorRecord) (bool
 	}
 	row, err := s.r.readInbox(tx, s.id, t.actor)
 	return row.brings(rec), err
+}
+
+// overtake makes what is still on its way to the actor's record, and has read it,
+// conflict with tx.
+func (r *Registry) overtake(tx store.Tx, a ActorID) {
+	key := r.keys.actor(a)
+	tx.AddWriteConflict(key, append(slices.Clone(key), 0))
 }
 
 // finish tells what became of giving the actor back.

@@ -191,8 +191,11 @@ func (r *Registry) sweepSome(tx store.Tx, n NodeID, limit int) (found int, err e
 	below := endedBelow(state)
 	begin, end := r.keys.sessionsBelow(tagOwned, n, below)
 	rows, _, err := tx.Snapshot().GetRange(begin, end, store.RangeOptions{Limit: limit})
-	if err != nil || len(rows) == 0 {
-		return 0, r.sweepRest(tx, n, below, err)
+	if err != nil {
+		return 0, err
+	}
+	if len(rows) == 0 {
+		return 0, r.sweepRest(tx, n, below)
 	}
 	ids, actors, keys := make([]sessionID, len(rows)), make([]ActorID, len(rows)), make([][]byte, len(rows))
 	for i, kv := range rows {
@@ -225,11 +228,8 @@ func (r *Registry) sweepSome(tx store.Tx, n NodeID, limit int) (found int, err e
 }
 
 // sweepRest clears the loads and the inboxes of a node's ended sessions, which own
-// nothing any more and never will. It returns err, or its own error.
-func (r *Registry) sweepRest(tx store.Tx, n NodeID, below Incarnation, err error) error {
-	if err != nil {
-		return err
-	}
+// nothing any more and never will.
+func (r *Registry) sweepRest(tx store.Tx, n NodeID, below Incarnation) error {
 	for _, tag := range []byte{tagLoad, tagInbox} {
 		begin, end := r.keys.sessionsBelow(tag, n, below)
 		rows, _, err := tx.Snapshot().GetRange(begin, end, store.RangeOptions{Limit: 1})

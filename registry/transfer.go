@@ -199,8 +199,7 @@ func (t *transferring) attempt(tx store.Tx) error {
 			return err
 		}
 		t.refused = err
-		key := s.r.keys.actor(c.actor)
-		tx.AddWriteConflict(key, append(key[:len(key):len(key)], 0)) // ends the doubt
+		s.r.overtake(tx, c.actor) // ends the doubt
 		return nil
 	}
 	t.owner = Owner{Node: to.node, Incarnation: to.incarnation, Address: target.address}

@@ -60,12 +60,7 @@ func (l *life) releaseAll(ctx context.Context) {
 		return
 	}
 	for i, c := range claims {
-		version := taken(&l.ends[actors[i]])
-		res := recording.Released(version, errs[i])
-		if errs[i] == nil && version == 0 && r.shape.mix.drain > 0 {
-			res.Outcome = linearizability.OutcomeUnknown // or one before it, which a drain had left in doubt
-		}
-		if l.end(ids[i], res); errs[i] == nil {
+		if l.end(ids[i], l.released(taken(&l.ends[actors[i]]), errs[i], false)); errs[i] == nil {
 			r.happened(evReleased)
 			r.monitor.Dropped(string(c.Actor()), uint64(c.Token()))
 		}

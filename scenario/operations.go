@@ -285,18 +285,15 @@ func (l *life) releaseClaim(ctx context.Context, actor int, c *registry.Claim) b
 	if l.held[actor] == c {
 		l.held[actor] = nil
 	}
-	// A drain may have tried to release it, too.
-	again := l.undone[actor] == c || r.shape.mix.drain > 0
+	again := l.undone[actor] == c
 	l.undone[actor] = nil
 	err := c.Release(ctx)
-	version := taken(&l.ends[actor])
-	if err == nil && again && version == 0 {
-		// This release took effect, or the one before that was in doubt.
+	outcome := l.end(id, l.released(taken(&l.ends[actor]), err, again))
+	if err == nil && outcome == linearizability.OutcomeUnknown {
 		r.monitor.Dropped(string(c.Actor()), uint64(c.Token()))
-		l.end(id, linearizability.Result{Outcome: linearizability.OutcomeUnknown})
 		return true
 	}
-	switch l.end(id, recording.Released(version, err)) {
+	switch outcome {
 	case linearizability.OutcomeOK:
 		r.happened(evReleased)
 		r.monitor.Dropped(string(c.Actor()), uint64(c.Token()))
@@ -311,6 +308,15 @@ func (l *life) releaseClaim(ctx context.Context, actor int, c *registry.Claim) b
 	default: // there is nothing to release
 	}
 	return false
+}
+
+// released is the result of a release. One that succeeds without a version took
+// effect, or one before it did that was in doubt: an earlier call, or a drain's.
+func (l *life) released(version store.Version, err error, again bool) linearizability.Result {
+	if err == nil && version == 0 && (again || l.n.r.shape.mix.drain > 0) {
+		return linearizability.Result{Outcome: linearizability.OutcomeUnknown}
+	}
+	return recording.Released(version, err)
 }
 
 // taken returns the commit version that an event has left for the operation that
