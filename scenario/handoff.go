@@ -259,13 +259,14 @@ func (r *run) handedOut(l *life, actor int, c *registry.Claim) {
 	}
 	h.got[key] = payload
 	m, ok := h.moves[payload]
-	// A drain passes on what nobody has taken up.
-	meant := r.shape.mix.drain > 0 || m.to == session{c.Session().Node(), c.Session().Incarnation()}
+	// The registry chooses for whom a placement is, and a drain passes on what nobody
+	// has taken up.
+	meant := m.to == session{} || r.drains || m.to == session{c.Session().Node(), c.Session().Incarnation()}
 	if !ok || m.actor != actor || !meant || m.from >= c.Token() {
 		r.wrongPayload(key, payload, "one that was sent to "+string(l.n.id))
 	}
 	for _, t := range r.tokens[actor] {
-		passedOn := r.shape.mix.drain > 0 && !h.taken[holding{actor, t}]
+		passedOn := r.drains && !h.taken[holding{actor, t}]
 		if m.from < t && t < c.Token() && !m.placed && !passedOn {
 			r.wrongPayload(key, payload, fmt.Sprintf("that of the transfer from token %v", t))
 		}
@@ -317,7 +318,7 @@ const acceptedWithin = 4 * time.Second
 // demandAccepted checks that the session has the handles of all that it owns.
 func (l *life) demandAccepted(ctx context.Context) {
 	r := l.n.r
-	if !r.shape.accepts {
+	if !r.accepts {
 		return
 	}
 	deadline := max(l.now(), chaosEnds) + acceptedWithin

@@ -92,7 +92,7 @@ func (l *life) joinWith(ctx context.Context, o registry.JoinOptions) bool {
 	case linearizability.OutcomeOK:
 		l.session, l.joinedAt, l.renewed = s, l.now(), false
 		clear(l.inDoubt)
-		if r.shape.accepts {
+		if r.accepts {
 			l.h.Go("acceptor", func(ctx context.Context) { l.accept(ctx, s) })
 		}
 		replaced := o.Replace && s.Replaced()
@@ -120,7 +120,7 @@ func (l *life) joinWith(ctx context.Context, o registry.JoinOptions) bool {
 func (l *life) claim(ctx context.Context, st Step) {
 	ctx, cancel := l.brief(ctx, st)
 	defer cancel()
-	if r := l.n.r; r.shape.accepts && r.world.Draw("batch", l.n.key, uint64(r.operations))%4 == 0 {
+	if r := l.n.r; r.accepts && r.world.Draw("batch", l.n.key, uint64(r.operations))%4 == 0 {
 		l.claimAll(ctx)
 		return
 	}
@@ -313,7 +313,7 @@ func (l *life) releaseClaim(ctx context.Context, actor int, c *registry.Claim) b
 // released is the result of a release. One that succeeds without a version took
 // effect, or one before it did that was in doubt: an earlier call, or a drain's.
 func (l *life) released(version store.Version, err error, again bool) linearizability.Result {
-	if err == nil && version == 0 && (again || l.n.r.shape.mix.drain > 0) {
+	if err == nil && version == 0 && (again || l.n.r.drains) {
 		return linearizability.Result{Outcome: linearizability.OutcomeUnknown}
 	}
 	return recording.Released(version, err)

@@ -97,6 +97,16 @@ func (s Scenario) Limits() (nodes, workers, actors int) {
 	return s.shape.nodes, s.shape.workers, s.shape.actors
 }
 
+// has reports whether some step is one of the actions.
+func (p *Program) has(actions ...Action) bool {
+	for _, s := range p.Scripts {
+		if slices.ContainsFunc(s.Steps, func(st Step) bool { return slices.Contains(actions, st.Do) }) {
+			return true
+		}
+	}
+	return false
+}
+
 // check returns an error that names what does not fit the shape, and its limit.
 func (p *Program) check(s *shape) error {
 	if err := checkStepDuration("Beat", p.Beat); err != nil {

@@ -19,6 +19,8 @@ type run struct {
 	store    string
 	plan     faults.Plan
 	program  Program
+	drains   bool // some step of it is a drain
+	accepts  bool // some step of it gives actors to sessions: all take up what they are given
 	world    *sim.World
 	injector *faults.Injector
 	engine   func(h *sim.Host) store.Engine // a client of the run's store
@@ -86,6 +88,8 @@ func (s Scenario) newRun(c Config) (*run, error) {
 		store:    kind,
 		plan:     plan,
 		program:  program,
+		drains:   program.has(Drain),
+		accepts:  program.has(Transfer, Place, Drain, Rebalance),
 		world:    sim.NewWorld(c.Seed, sim.Options{Trace: c.Trace, OnEvent: c.OnEvent, Arena: c.Arena}),
 		history:  linearizability.NewRecorder(linearizability.Header{Scenario: s.Name, Seed: c.Seed}, 128),
 		monitor:  linearizability.NewMonitor(),

@@ -128,6 +128,39 @@ func TestSeedsThatOnceFailed(t *testing.T) {
 	}
 }
 
+// Programs that once failed, each with what it had found.
+func TestProgramsThatOnceFailed(t *testing.T) {
+	s := find(t, "mixed")
+	for _, c := range []struct{ plan, program, was string }{
+		{
+			"v1 seed=0", "node-2/0 +7ms place actor-2\nnode-1/0 +1ms claim actor-2 within 1ms",
+			"nobody took up what it was given, in a scenario that gives nothing by itself",
+		},
+		{
+			"v1 seed=0 pause(node-1)@0s+51ms store-conflict()@0s+50ms*0.8 crash(node-1)@75ms+50ms",
+			"node-1/0 +15ms place actor-2 within 29ms\nnode-3/0 +88ms wait actor-2",
+			"the payload of a placement was taken for one of a transfer to somebody else",
+		},
+	} {
+		plan, err := faults.Parse(c.plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		program, err := scenario.ParseProgram(c.program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for seed := range uint64(20) {
+			for _, kind := range []string{scenario.StoreSimFDB, scenario.StoreMemory} {
+				r := run(t, s, scenario.Config{Seed: seed, Store: kind, Plan: &plan, Program: &program})
+				if r.Failure != nil {
+					t.Errorf("seed %d, %s (%s): %s", seed, kind, c.was, r.Failure.Message)
+				}
+			}
+		}
+	}
+}
+
 func BenchmarkSeed(b *testing.B) {
 	for _, kind := range []string{scenario.StoreSimFDB, scenario.StoreMemory} {
 		b.Run(kind, func(b *testing.B) {

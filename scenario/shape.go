@@ -50,8 +50,6 @@ type shape struct {
 	// watch has every process follow the nodes, and a third of the joins not be ready
 	// at once.
 	watch bool
-	// accepts has every session take up what it is given.
-	accepts bool
 	// lateReady has a third of the sessions get ready some time after their join.
 	lateReady bool
 	// capacities are those of the first nodes; 0, and that of the others: no limit.
