@@ -128,7 +128,7 @@ var catalogue = []Scenario{
 		MinSeeds: 100,
 		shape: shape{
 			nodes: 5, workers: 1, actors: 2, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
-			think: 1200 * time.Millisecond, faults: 12, menu: membershipFaults, watch: true, monitors: 2,
+			think: 1200 * time.Millisecond, faults: 12, menu: membershipFaults, watch: true, batches: true, monitors: 2,
 			tune: func(o *registry.Options) { o.LogKeep, o.NodeRetention = registry.MinLogKeep, o.TTL },
 			mix:  mix{claim: 2, wait: 3, release: 2, leave: 3, drain: 1},
 		},
@@ -143,7 +143,7 @@ var catalogue = []Scenario{
 		MinSeeds: 200,
 		shape: shape{
 			nodes: 3, workers: 2, actors: 3, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
-			think: 600 * time.Millisecond, faults: 10, menu: handOffFaults, also: handOffStrikes, hasty: true,
+			think: 600 * time.Millisecond, faults: 10, menu: handOffFaults, also: handOffStrikes, hasty: true, batches: true,
 			mix: mix{claim: 5, wait: 2, use: 2, write: 2, guard: 3, release: 2, transfer: 10, lookup: 3, leave: 1},
 		},
 	},
@@ -168,7 +168,7 @@ var catalogue = []Scenario{
 		MinSeeds:  200,
 		shape: shape{
 			nodes: 4, workers: 2, actors: 5, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
-			think: 500 * time.Millisecond, faults: 10, menu: placementFaults, hasty: true, lateReady: true,
+			think: 500 * time.Millisecond, faults: 10, menu: placementFaults, hasty: true, batches: true, lateReady: true,
 			capacities: []int64{1, 2, 1, 0},
 			mix:        mix{claim: 1, use: 1, write: 2, guard: 2, release: 5, place: 14, drain: 1, lookup: 2, leave: 1},
 		},
@@ -183,7 +183,7 @@ var catalogue = []Scenario{
 		MinSeeds: 200,
 		shape: shape{
 			nodes: 4, workers: 2, actors: 6, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
-			think: 500 * time.Millisecond, faults: 8, menu: placementFaults, hasty: true,
+			think: 500 * time.Millisecond, faults: 8, menu: placementFaults, hasty: true, batches: true,
 			mix: mix{claim: 2, use: 1, write: 2, guard: 2, release: 1, place: 8, drain: 3, rebalance: 3, lookup: 2},
 		},
 	},

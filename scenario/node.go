@@ -188,7 +188,7 @@ const giveBackTries = 3
 // giveBack releases every claim and leaves, so that the audit finds only what
 // the dead left behind.
 func (l *life) giveBack(ctx context.Context) {
-	if l.n.r.accepts {
+	if l.n.r.shape.batches {
 		l.releaseAll(ctx)
 	}
 	for actor := range l.held {

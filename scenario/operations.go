@@ -120,7 +120,7 @@ func (l *life) joinWith(ctx context.Context, o registry.JoinOptions) bool {
 func (l *life) claim(ctx context.Context, st Step) {
 	ctx, cancel := l.brief(ctx, st)
 	defer cancel()
-	if r := l.n.r; r.accepts && r.world.Draw("batch", l.n.key, uint64(r.operations))%4 == 0 {
+	if r := l.n.r; r.shape.batches && r.world.Draw("batch", l.n.key, uint64(r.operations))%4 == 0 {
 		l.claimAll(ctx)
 		return
 	}

@@ -33,6 +33,9 @@ type shape struct {
 	// together makes all workers begin their operations at the same instants,
 	// on the same actor.
 	together bool
+	// batches makes a quarter of the claims one of all actors at once, and nodes give
+	// back all that they have in one call.
+	batches bool
 	// hasty makes workers give up a third of their claims and releases within
 	// milliseconds.
 	hasty bool
