@@ -1,5 +1,5 @@
 // Package mutants scores the testbed: it holds known bugs of registries as
-// patches against the production code, builds simrun with each of them, and
+// patches against the production code, builds the scenarios with each of them, and
 // counts the seeds that it takes until a scenario finds the bug.
 //
 // A patch is applied with go build -overlay. Production code carries no

@@ -21,7 +21,7 @@ type Result struct {
 	Seeds int `json:"seeds"`
 	// Wall is the time that running them took.
 	Wall time.Duration `json:"wall_ns"`
-	// Build is the time that building simrun took.
+	// Build is the time that building took.
 	Build time.Duration `json:"build_ns"`
 }
 

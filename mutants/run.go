@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -32,10 +33,10 @@ type Options struct {
 	// Seeds is how many seeds of each of its scenarios a mutant may survive; 1 to
 	// [MaxSeeds]. Default: [DefaultSeeds].
 	Seeds int
-	// Workers is how many seeds simrun runs at a time; 0 to [MaxWorkers].
-	// Default: as simrun likes.
+	// Workers is how many seeds of one mutant are run at a time; 0 to [MaxWorkers].
+	// Default: as many as there are processors.
 	Workers int
-	// Progress, when not nil, is told each result as soon as it is known.
+	// Progress, when not nil, is told each result, in the order of the catalogue.
 	Progress func(Result)
 }
 
@@ -46,17 +47,17 @@ var (
 	// ErrControl: the unchanged code fails a scenario, so that a failure of a
 	// mutant would say nothing.
 	ErrControl = errors.New("mutants: the unchanged code fails; no score")
-	// ErrBuild: simrun could not be built, unchanged or with a mutant.
+	// ErrBuild: the scenarios could not be built, unchanged or with a mutant.
 	ErrBuild = errors.New("mutants: build failed")
 )
 
-// Run scores mutants one after the other. It first makes sure that every patch
-// applies, then builds simrun unchanged and runs the scenarios that it will
+// Run scores mutants, two at a time. It first makes sure that every patch
+// applies, then builds the scenarios unchanged and runs those that it will
 // need, then does the same with each mutant until a seed fails.
 //
 // A mutant that survives is a result, not an error. Errors: [ErrOptions],
 // [ErrUnknownMutant], [ErrNoSource], [ErrNoToolchain], [ErrDoesNotApply],
-// [ErrBuild], [ErrControl], that of ctx, and simrun's own; the report then holds
+// [ErrBuild], [ErrControl], that of ctx, and those of a trial; the report then holds
 // the results so far. Nothing is left behind but entries of Go's build cache.
 func Run(ctx context.Context, o Options) (Report, error) {
 	return runMutants(ctx, catalogue, o)
@@ -83,17 +84,12 @@ func runMutants(ctx context.Context, from []Mutant, o Options) (rep Report, err 
 	if rep.ControlSeeds, err = s.control(ctx, ms); err != nil {
 		return rep, err
 	}
-	for _, m := range ms {
-		res, err := s.score(ctx, m)
-		if err != nil {
-			return rep, fmt.Errorf("mutant %q: %w", m.Name, err)
-		}
+	return rep, s.scoreAll(ctx, ms, func(res Result) {
 		rep.add(res)
 		if o.Progress != nil {
 			o.Progress(res)
 		}
-	}
-	return rep, nil
+	})
 }
 
 func (o *Options) fill() error {
@@ -194,6 +190,47 @@ func (s *scorer) control(ctx context.Context, ms []Mutant) (seeds int, err error
 	return seeds, nil
 }
 
+// scoring is how many mutants are scored at one time. Much of a build waits for one
+// compilation, of the package that was changed.
+const scoring = 2
+
+// scored is what became of one mutant.
+type scored struct {
+	res Result
+	err error
+}
+
+// scoreAll scores mutants and tells their results in order, until one fails to be
+// scored.
+func (s *scorer) scoreAll(ctx context.Context, ms []Mutant, tell func(Result)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var scorers sync.WaitGroup
+	defer scorers.Wait()
+	defer cancel()
+	done, next := make([]chan scored, len(ms)), make(chan int, len(ms))
+	for i := range ms {
+		done[i] = make(chan scored, 1)
+		next <- i
+	}
+	close(next)
+	for range scoring {
+		scorers.Go(func() {
+			for i := range next {
+				res, err := s.score(ctx, ms[i])
+				done[i] <- scored{res, err}
+			}
+		})
+	}
+	for i := range done {
+		d := <-done[i]
+		if d.err != nil {
+			return fmt.Errorf("mutant %q: %w", ms[i].Name, d.err)
+		}
+		tell(d.res)
+	}
+	return nil
+}
+
 // firstBatch is the size of a mutant's first batch of seeds. Each further one is
 // batchGrowth times as large: a mutant that is found soon is not made to wait
 // for a large batch, and one that is not pays few starts of a process.
@@ -239,19 +276,18 @@ func discard(binary string) { _ = os.RemoveAll(filepath.Dir(binary)) }
 func (s *scorer) batch(scenario string, from, seeds int, binary string) batch {
 	return batch{
 		scenario: scenario, from: uint64(from), seeds: seeds, workers: s.o.Workers,
-		out: filepath.Join(filepath.Dir(binary), "out"),
 	}
 }
 
-// build builds simrun with the changed files in place, into a directory of its
-// own.
+// build builds the program that runs a trial with the changed files in place, into
+// a directory of its own.
 func (s *scorer) build(ctx context.Context, name string, changed map[string][]byte) (binary string, took time.Duration, err error) {
 	began := time.Now()
 	dir := filepath.Join(s.dir, name)
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return "", 0, fmt.Errorf("%w: %w", ErrBuild, err)
 	}
-	binary = filepath.Join(dir, "simrun")
+	binary = filepath.Join(dir, "trial")
 	if runtime.GOOS == "windows" {
 		binary += ".exe"
 	}
@@ -260,7 +296,10 @@ func (s *scorer) build(ctx context.Context, name string, changed map[string][]by
 		return "", 0, fmt.Errorf("%w: %w", ErrBuild, err)
 	}
 	// Neither a symbol table nor a revision is wanted: both cost time.
-	cmd := exec.CommandContext(ctx, s.gocmd, "build", "-overlay", over, "-ldflags=-s -w", "-buildvcs=false", "-o", binary, simrunPackage)
+	cmd := exec.CommandContext(ctx, s.gocmd, "build", "-overlay", over, "-ldflags=-s -w", "-buildvcs=false", "-o", binary, trialPackage)
+	// Asked to end, go clears up; killed, it would leave its own temporary directory.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.Env = append(os.Environ(), "GOTMPDIR="+dir)
 	var out bytes.Buffer
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = s.root, &out, &out, killAfter
 	if err := cmd.Run(); err != nil {

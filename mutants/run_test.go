@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// fakeMain stands for cmd/simrun: a module of its own whose simrun fails from the
+// fakeMain stands for the trial: a module of its own whose trial fails from the
 // seed on that its registry package names, for each scenario.
 const fakeMain = `package main
 
@@ -25,21 +25,14 @@ import (
 
 func main() {
 	flags := map[string]string{}
-	for i := 2; i < len(os.Args); i++ {
-		if os.Args[i] == "--json" {
-			continue
-		}
+	for i := 1; i < len(os.Args); i += 2 {
 		flags[os.Args[i]] = os.Args[i+1]
-		i++
 	}
 	from, _ := strconv.Atoi(flags["--from"])
 	seeds, _ := strconv.Atoi(flags["--seeds"])
 	if flags["--scenario"] == "says-nothing" {
 		fmt.Fprintln(os.Stderr, "bad luck")
 		os.Exit(2)
-	}
-	if err := os.MkdirAll(flags["--out"], 0o755); err != nil {
-		panic(err)
 	}
 	if flags["--scenario"] == "unsure" {
 		fmt.Printf("{\"seeds\": %d, \"unknown\": 1, \"failures\": []}", seeds)
@@ -70,7 +63,7 @@ func fakeModule(t *testing.T) string {
 	root := t.TempDir()
 	for name, text := range map[string]string{
 		"go.mod":             "module " + module + "\n\ngo 1.26\n",
-		"cmd/simrun/main.go": fakeMain,
+		"cmd/simrun/internal/trial/main.go": fakeMain,
 		"registry/bad.go":    fakeRegistry,
 	} {
 		p := filepath.Join(root, filepath.FromSlash(name))
@@ -176,7 +169,7 @@ func TestRunRefuses(t *testing.T) {
 		"a patch that does not build": {[]Mutant{fakeMutant("broken", `"a": "b"`, "a")}, Options{}, ErrBuild, "registry/bad.go"},
 		"code that fails unchanged":   {[]Mutant{fakeMutant("x", `"a": 0`, "a", "never-run")}, Options{Seeds: 10}, ErrControl, `scenario "never-run", seed 0: two-owners: a and b`},
 		"code that stays unjudged":    {[]Mutant{fakeMutant("x", `"a": 0`, "unsure")}, Options{Seeds: 10}, ErrControl, `scenario "unsure": 1 of 10 seeds could not be judged`},
-		"a simrun that breaks down":   {[]Mutant{fakeMutant("x", `"a": 0`, "says-nothing")}, Options{}, errSimrun, "bad luck"},
+		"a trial that breaks down":   {[]Mutant{fakeMutant("x", `"a": 0`, "says-nothing")}, Options{}, errTrial, "bad luck"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root, nothingLeft := fakeModule(t), emptyTemp(t)

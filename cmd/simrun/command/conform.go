@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/atomicfile"
+	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/batch"
 	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/conform"
 	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/report"
 	"github.com/kelpie-registry/kelpie/litmus"
@@ -149,7 +150,7 @@ func (f *conforming) do(ctx context.Context) error {
 
 // run takes the programs and writes the file.
 func (f *conforming) run(ctx context.Context, o conform.Options, d *conformDocument) error {
-	defer collectLess()()
+	defer batch.CollectLess()()
 	stop, err := f.profile.start()
 	if err != nil {
 		return err

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -167,7 +165,7 @@ func (b *batchRun) do(ctx context.Context, jobs func(uint64) (batch.Job, bool)) 
 	o := &b.options
 	o.Subjects, o.Jobs, o.Workers = b.subjects, jobs, int(f.workers.value)
 	o.Store, o.Twice, o.MaxFailures, o.OnResult = f.store.value, b.twice, f.failures(), b.result
-	defer collectLess()()
+	defer batch.CollectLess()()
 	stop, err := f.profile.start()
 	if err != nil {
 		return err
@@ -194,23 +192,6 @@ func (b *batchRun) do(ctx context.Context, jobs func(uint64) (batch.Job, bool)) 
 		return exit(exitViolation)
 	}
 	return nil
-}
-
-// gcPercent is how much garbage a batch lets gather, in percent of what lives. A
-// world is a few megabytes that die with it, so that at Go's default of 100 the
-// collector runs all the time. Measured on expired-vs-renew, 1,000 seeds on two
-// cores, CPU seconds and peak of memory: 100: 4.6 s and 18 MB; 400: 3.3 s and
-// 30 MB; 800: 3.2 s and 46 MB; 1600: 3.0 s and 79 MB; 3200: 2.9 s and 146 MB.
-const gcPercent = 800
-
-// collectLess sets gcPercent, unless the environment has a GOGC of its own, and
-// returns what undoes it.
-func collectLess() (undo func()) {
-	if os.Getenv("GOGC") != "" {
-		return func() {}
-	}
-	was := debug.SetGCPercent(gcPercent)
-	return func() { debug.SetGCPercent(was) }
 }
 
 // result takes in one result, in order.

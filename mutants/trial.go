@@ -14,30 +14,28 @@ import (
 	"time"
 )
 
-// What this package knows of cmd/simrun: its place, its flags, its exit codes
-// and the part of its --json object that a score needs.
+// What this package knows of the program that it builds, which runs seeds of one
+// scenario: its place, its flags, its exit codes and what it prints.
 
-const simrunPackage = "./cmd/simrun"
+const trialPackage = "./cmd/simrun/internal/trial"
 
-// Exit codes of simrun run.
+// Exit codes of a trial.
 const (
 	exitHeld     = 0
 	exitViolated = 1
 )
 
-// batch is one call of simrun run.
+// batch is one call of a trial.
 type batch struct {
 	scenario string
 	from     uint64 // the first seed
 	seeds    int
-	workers  int    // 0: as many as simrun likes
-	out      string // the directory for its artifacts
+	workers  int    // 0: as many as it likes
 }
 
 func (b batch) args() []string {
 	args := []string{
-		"run", "--scenario", b.scenario, "--from", strconv.FormatUint(b.from, 10),
-		"--seeds", strconv.Itoa(b.seeds), "--max-failures", "1", "--out", b.out, "--json",
+		"--scenario", b.scenario, "--from", strconv.FormatUint(b.from, 10), "--seeds", strconv.Itoa(b.seeds),
 	}
 	if b.workers > 0 {
 		args = append(args, "--workers", strconv.Itoa(b.workers))
@@ -45,14 +43,14 @@ func (b batch) args() []string {
 	return args
 }
 
-// verdict is what simrun reports of a batch.
+// verdict is what a trial reports of a batch.
 type verdict struct {
 	Seeds    *int      `json:"seeds"`   // that were run
 	Unknown  int       `json:"unknown"` // of which so many could not be judged
 	Failures []failure `json:"failures"`
 }
 
-// first returns the failure with the lowest seed, or nil. simrun adds up seeds in
+// first returns the failure with the lowest seed, or nil. A trial adds up seeds in
 // order, so no lower one can have failed.
 func (v *verdict) first() *failure {
 	if len(v.Failures) == 0 {
@@ -71,12 +69,12 @@ type failure struct {
 	Message   string `json:"message"`
 }
 
-// testbedRules are rules by which simrun says that the testbed itself failed:
+// testbedRules are rules by which a trial says that the testbed itself failed:
 // they are no detection.
 var testbedRules = []string{"harness", "harness-panic", "determinism"}
 
-// errSimrun: simrun did not do what was asked of it, so its run says nothing.
-var errSimrun = errors.New("mutants: simrun failed")
+// errTrial: a trial did not do what was asked of it, so it says nothing.
+var errTrial = errors.New("mutants: a trial failed")
 
 // A batch that takes longer than stuckAfter and stuckPerSeed for each of its
 // seeds is given up: the mutant has made a loop that the simulator cannot see.
@@ -85,7 +83,7 @@ const (
 	stuckPerSeed = time.Second
 )
 
-// killAfter is how long simrun may take to end once it was asked to.
+// killAfter is how long a trial may take to end once it was asked to.
 const killAfter = 5 * time.Second
 
 // run runs the batch.
@@ -101,19 +99,19 @@ func (b batch) run(ctx context.Context, binary, dir string) (*verdict, error) {
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case bounded.Err() != nil:
-		return nil, fmt.Errorf("%w: simrun %s: still running after %v", errSimrun, strings.Join(b.args(), " "), limit)
+		return nil, fmt.Errorf("%w: trial %s: still running after %v", errTrial, strings.Join(b.args(), " "), limit)
 	}
 	if code := cmd.ProcessState.ExitCode(); code != exitHeld && code != exitViolated {
-		return nil, fmt.Errorf("%w: simrun %s: %w\n%s", errSimrun, strings.Join(b.args(), " "), err, tail(stderr.String()))
+		return nil, fmt.Errorf("%w: trial %s: %w\n%s", errTrial, strings.Join(b.args(), " "), err, tail(stderr.String()))
 	}
 	v, err := b.read(stdout.Bytes())
 	if err != nil {
-		return nil, fmt.Errorf("%w: simrun %s: %w", errSimrun, strings.Join(b.args(), " "), err)
+		return nil, fmt.Errorf("%w: trial %s: %w", errTrial, strings.Join(b.args(), " "), err)
 	}
 	return v, nil
 }
 
-// read reads simrun's report and makes sure that it is about the batch.
+// read reads a trial's report and makes sure that it is about the batch.
 func (b batch) read(report []byte) (*verdict, error) {
 	var v verdict
 	if err := json.Unmarshal(report, &v); err != nil {
