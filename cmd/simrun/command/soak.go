@@ -33,8 +33,8 @@ func (a *app) soakCommand() *cobra.Command {
 		Use:   "soak",
 		Short: "Run the registry for real, with stalls, and judge its history",
 		Long: `Soak runs the registry as production does: goroutines, the machine's clock and a
-real store. Its nodes claim, use, guard, release and look up actors; they leave,
-die without a word and come back, while their connections to the store are
+real store. Its nodes claim, use, guard, release, place, transfer and look up actors;
+they drain, leave, die without a word and come back, while their connections to the store are
 delayed, frozen and refused for longer than a lease lasts, and commits end
 unknown. At the end every actor must be claimable, and the history of all
 operations is judged as check does.
@@ -198,6 +198,7 @@ func (d *soakDocument) text() string {
 	}
 	fmt.Fprintf(tw, "operations\t%s: %s claims, %s uses, %s writes, %s guards, %s releases, %s lookups, %s joins, %s leaves\n",
 		n(d.Operations), n(c.Claims), n(c.Uses), n(c.Writes), n(c.Guards), n(c.Releases), n(c.Lookups), n(c.Joins), n(c.Leaves))
+	fmt.Fprintf(tw, "hand-overs\t%s transfers, %s placements, %s drains: %s actors given, %s accepted\n", n(c.Transfers), n(c.Places), n(c.Drains), n(c.Given), n(c.Accepted))
 	fmt.Fprintf(tw, "sessions\t%s lost, %s killed, %s revoked by observers\n", n(c.Lost), n(c.Killed), n(c.Revoked))
 	fmt.Fprintf(tw, "failovers\t%s actors came to another node without a release\n", n(c.Failovers))
 	fmt.Fprintf(tw, "refused\t%s writes by the sink and %s by the guard, for a claim that no longer held\n", n(c.RefusedWrites), n(c.RefusedGuards))

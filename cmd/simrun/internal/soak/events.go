@@ -29,6 +29,9 @@ func (l *life) event(e registry.Event) {
 		l.r.counts.lost.Add(1)
 		l.r.history.Note(now, op, linearizability.Result{Outcome: linearizability.OutcomeOK})
 	}
+	if e.Err == nil && (e.Kind == registry.EventMoveEnd || e.Kind == registry.EventGiveBackEnd) {
+		l.released(e.Actor)
+	}
 	l.count(e)
 }
 

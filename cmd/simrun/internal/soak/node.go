@@ -71,6 +71,7 @@ type life struct {
 	session *registry.Session
 	joined  bool // there was a session before
 	held    map[registry.ActorID]*registry.Claim
+	got     map[registry.Token]bool                // of which there has been a handle
 	begun   map[uint64]int                         // event id -> operation in the history
 	ends    map[registry.Token]store.Version       // versions of releases, by token
 	left    map[registry.Incarnation]store.Version // versions of leaves
@@ -80,6 +81,7 @@ func (n *node) newLife(number int) (*life, error) {
 	l := &life{
 		n: n, r: n.r, number: number,
 		held:  make(map[registry.ActorID]*registry.Claim),
+		got:   make(map[registry.Token]bool),
 		begun: make(map[uint64]int),
 		ends:  make(map[registry.Token]store.Version),
 		left:  make(map[registry.Incarnation]store.Version),
@@ -113,7 +115,7 @@ func (l *life) start() {
 	}
 }
 
-// retire stops the workers, gives one actor back and leaves.
+// retire stops the workers, gives one actor back, the others away, and leaves.
 func (l *life) retire() {
 	l.quiet.Store(true)
 	l.work.Wait()
@@ -123,6 +125,9 @@ func (l *life) retire() {
 		if w.release(ctx, a) {
 			break
 		}
+	}
+	if s := l.current(); s != nil {
+		w.drain(ctx, s)
 	}
 	w.leave(ctx)
 }
@@ -169,16 +174,25 @@ func (l *life) take(c *registry.Claim) {
 	l.mu.Lock()
 	known := l.held[c.Actor()] == c
 	l.held[c.Actor()] = c
+	l.got[c.Token()] = true
 	l.mu.Unlock()
 	if known {
 		return
 	}
+	l.r.demand(RuleWrongPayload, l.r.gifts.opened(owning{c.Actor(), c.Token()}, c.Payload()))
 	l.r.mu.Lock()
 	defer l.r.mu.Unlock()
 	if last := l.r.owners[c.Actor()]; last.kept && last.node != l.n.id {
 		l.r.counts.failovers.Add(1)
 	}
 	l.r.owners[c.Actor()] = owner{node: l.n.id, kept: true}
+}
+
+// has reports whether the life has had a handle of the same ownership.
+func (l *life) has(c *registry.Claim) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.got[c.Token()]
 }
 
 // drop forgets a handle that has been found not to hold.

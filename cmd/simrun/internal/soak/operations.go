@@ -37,6 +37,8 @@ func (w *worker) join(ctx context.Context) bool {
 		l.mu.Lock()
 		l.session = s
 		l.mu.Unlock()
+		l.r.gifts.joined(s)
+		l.host.Go("acceptor", func(ctx context.Context) { l.accept(ctx, s) })
 		return true
 	case linearizability.OutcomeUnknown:
 		l.joined = true

@@ -15,7 +15,7 @@ type Result struct {
 	Elapsed     time.Duration // of the workload
 	Audited     time.Duration // until the auditor had every actor
 	Interrupted bool
-	Violation   *Violation // of the audit; nil: none
+	Violation   *Violation // of the gifts or the audit; nil: none
 	Counts      Counts
 	Stalls      Stalls
 	History     *linearizability.History
@@ -32,10 +32,16 @@ type Counts struct {
 	Lookups  uint64 `json:"lookups"`
 	Leaves   uint64 `json:"leaves"`
 
+	Transfers uint64 `json:"transfers"`
+	Places    uint64 `json:"places"`
+	Drains    uint64 `json:"drains"`
+
 	Killed        uint64 `json:"killed"`         // lives that ended without a word
 	Lost          uint64 `json:"sessions_lost"`  // sessions that their node was told are over
 	Revoked       uint64 `json:"revoked"`        // sessions ended by an observer
 	Failovers     uint64 `json:"failovers"`      // actors that came to another node unreleased
+	Given         uint64 `json:"given"`          // actors transferred, placed or drained to a node
+	Accepted      uint64 `json:"accepted"`       // by nodes that were given them
 	RefusedWrites uint64 `json:"refused_writes"` // by the sink, for a stale token
 	RefusedGuards uint64 `json:"refused_guards"`
 
@@ -56,13 +62,15 @@ type Stalls struct {
 
 // Operations is the sum of what workers called.
 func (c *Counts) Operations() uint64 {
-	return c.Joins + c.Claims + c.Uses + c.Writes + c.Guards + c.Releases + c.Lookups + c.Leaves
+	return c.Joins + c.Claims + c.Uses + c.Writes + c.Guards + c.Releases + c.Lookups + c.Leaves +
+		c.Transfers + c.Places + c.Drains
 }
 
 func (r *Result) fill(c *counts) {
 	r.Counts = Counts{
 		Joins: c.joins.Load(), Claims: c.claims.Load(), Uses: c.uses.Load(), Writes: c.writes.Load(),
 		Guards: c.guards.Load(), Releases: c.releases.Load(), Lookups: c.lookups.Load(), Leaves: c.leaves.Load(),
+		Transfers: c.transfers.Load(), Places: c.places.Load(), Drains: c.drains.Load(), Given: c.given.Load(), Accepted: c.accepted.Load(),
 		Killed: c.killed.Load(), Lost: c.lost.Load(), Revoked: c.revoked.Load(), Failovers: c.failovers.Load(),
 		RefusedWrites: c.refusedWrites.Load(), RefusedGuards: c.refusedGuards.Load(),
 		Doubts: c.doubts.Load(), ResolvedThere: c.doubtsApplied.Load(), ResolvedAbsent: c.doubtsDropped.Load(),

@@ -1,6 +1,7 @@
 // Package soak runs the production registry for real: goroutines, the machine's
 // clock, a real store, and several nodes in one process that claim, use, guard,
-// release and look up actors, leave, die without a word and come back.
+// release, place, give away and look up actors, drain, leave, die without a word and
+// come back.
 //
 // Meanwhile each node's connection to the store is stalled by turns (package
 // stall): calls are delayed, frozen or refused, often for longer than the TTL,
@@ -8,7 +9,7 @@
 // the store would.
 //
 // When the time is up the stalls end, half of the nodes die as they stand and
-// the others leave. Then an auditor must be able to claim every actor within a
+// the others drain and leave. Then an auditor must be able to claim every actor within a
 // stated bound, and the store's records must agree.
 //
 // All operations go into a history, with times of the machine's clock, which is
@@ -96,11 +97,13 @@ type run struct {
 	think   time.Duration // mean
 	history *linearizability.Recorder
 	sink    *sink
+	gifts   *gifts
 	counts  counts
 
-	mu     sync.Mutex
-	owners map[registry.ActorID]owner
-	errs   []error // of the harness
+	mu        sync.Mutex
+	owners    map[registry.ActorID]owner
+	violation *Violation // the first
+	errs      []error    // of the harness
 }
 
 // owner is who was last seen to get an actor.
@@ -111,10 +114,10 @@ type owner struct {
 
 // counts is what happened so far.
 type counts struct {
-	claims, uses, writes, guards, releases, lookups, leaves, joins atomic.Uint64
+	claims, uses, writes, guards, releases, lookups, leaves, joins, transfers, places, drains atomic.Uint64
 
-	killed, lost, revoked, failovers, refusedWrites, refusedGuards atomic.Uint64
-	doubts, doubtsApplied, doubtsDropped                           atomic.Uint64
+	killed, lost, revoked, failovers, given, accepted, refusedWrites, refusedGuards atomic.Uint64
+	doubts, doubtsApplied, doubtsDropped                                            atomic.Uint64
 }
 
 // Run runs a soak. It ends early when ctx does; what was done until then is in
@@ -132,7 +135,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	r := &run{
 		o: o, clock: c, began: c.Monotonic(), cluster: cluster,
 		history: linearizability.NewRecorder(linearizability.Header{Scenario: "soak/" + o.Store.Name, Seed: o.Seed}, 1<<16),
-		sink:    newSink(), owners: make(map[registry.ActorID]owner),
+		sink:    newSink(), gifts: newGifts(), owners: make(map[registry.ActorID]owner),
 	}
 	for i := range o.Actors {
 		r.actors = append(r.actors, registry.ActorID(fmt.Sprintf("actor-%d", i+1)))
@@ -180,6 +183,9 @@ func (r *run) all(ctx context.Context) (*Result, error) {
 	res.History = r.history.History()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.violation != nil {
+		res.Violation = r.violation
+	}
 	return res, errors.Join(r.errs...)
 }
 

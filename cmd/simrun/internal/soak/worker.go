@@ -32,6 +32,9 @@ var mix = []struct {
 	{30, true, func(w *worker, ctx context.Context, _ *registry.Session, a registry.ActorID) { w.guard(ctx, a) }},
 	{10, true, func(w *worker, ctx context.Context, _ *registry.Session, a registry.ActorID) { w.release(ctx, a) }},
 	{40, false, func(w *worker, ctx context.Context, _ *registry.Session, a registry.ActorID) { w.lookup(ctx, a) }},
+	{10, true, func(w *worker, ctx context.Context, _ *registry.Session, a registry.ActorID) { w.transfer(ctx, a) }},
+	{10, false, func(w *worker, ctx context.Context, _ *registry.Session, a registry.ActorID) { w.place(ctx, a) }},
+	{1, false, func(w *worker, ctx context.Context, s *registry.Session, _ registry.ActorID) { w.drain(ctx, s) }},
 	{1, false, func(w *worker, ctx context.Context, _ *registry.Session, _ registry.ActorID) { w.leave(ctx) }},
 }
 
