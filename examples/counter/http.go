@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/kelpie-registry/kelpie/registry"
 )
@@ -22,7 +23,7 @@ const (
 )
 
 // handleAdd counts a request for a counter, here or at its owner, and answers
-// with the count.
+// with the count. A counter that nobody owns is placed on a node.
 func (n *node) handleAdd(w http.ResponseWriter, r *http.Request) {
 	name, request := r.PathValue("name"), r.Header.Get(keyHeader)
 	if err := registry.ActorID(name).Validate(); err != nil {
@@ -33,24 +34,30 @@ func (n *node) handleAdd(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("%s must have 1 to %d bytes and no slash", keyHeader, maxKeyBytes), http.StatusBadRequest)
 		return
 	}
-	passed := r.Header.Get(passedHeader) != ""
-	count, err := n.addHere(r.Context(), name, request, 0)
+	count, err := 0, error(nil)
 	for {
-		var held *registry.HeldError
-		if !errors.As(err, &held) || r.Context().Err() != nil {
+		var p registry.Placed
+		if p, err = n.registry.Place(r.Context(), registry.ActorID(name), registry.PlaceOptions{}); err != nil {
 			break
 		}
-		if passed {
-			// The sender's knowledge is old: it may look again.
-			http.Error(w, err.Error(), http.StatusMisdirectedRequest)
-			return
+		var wait time.Duration
+		if p.Owner.Node != n.id {
+			if r.Header.Get(passedHeader) != "" {
+				// The sender's knowledge is old: it may look again.
+				http.Error(w, fmt.Sprintf("%s is at %s", name, p.Owner.Node), http.StatusMisdirectedRequest)
+				return
+			}
+			if n.passOn(w, r, p.Owner) == nil {
+				return
+			}
+			// The owner does not answer. Wait until its lease has ended, but look every
+			// now and then whether another node has been faster.
+			wait = n.registry.Options().TTL / 8
 		}
-		if n.passOn(w, r, held.Owner) == nil {
-			return
+		count, err = n.addHere(r.Context(), name, request, wait)
+		if !errors.Is(err, registry.ErrHeld) || r.Context().Err() != nil {
+			break
 		}
-		// The owner does not answer. Wait until its lease has ended, but look every
-		// now and then whether another node has been faster.
-		count, err = n.addHere(r.Context(), name, request, n.registry.Options().TTL/8)
 	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)

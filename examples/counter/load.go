@@ -19,16 +19,15 @@ type load struct {
 	counts  map[string]int // acknowledged, by counter
 	total   int
 	longest time.Duration
-	mark    int
-	atMark  func()
+	marks   map[int]func()
 }
 
 func newLoad(c *cluster, o options) *load {
-	return &load{cluster: c, o: o, counts: make(map[string]int)}
+	return &load{cluster: c, o: o, counts: make(map[string]int), marks: make(map[int]func())}
 }
 
 // after has f called once, by one of the clients, after so many requests.
-func (l *load) after(requests int, f func()) { l.mark, l.atMark = requests, f }
+func (l *load) after(requests int, f func()) { l.marks[requests] = f }
 
 // run sends all requests and returns when each was acknowledged, or ctx has
 // ended.
@@ -67,7 +66,7 @@ func (l *load) client(ctx context.Context, id int) error {
 func (l *load) try(ctx context.Context, client *http.Client, name, key string) bool {
 	ctx, cancel := context.WithTimeout(ctx, 3*l.o.ttl)
 	defer cancel()
-	n := l.cluster.nodes[rand.IntN(nodes)]
+	n := l.cluster.node(rand.IntN(nodes))
 	status, _, err := post(ctx, client, n.address, name, http.Header{keyHeader: {key}})
 	return err == nil && status == http.StatusOK
 }
@@ -77,10 +76,10 @@ func (l *load) note(name string, took time.Duration) {
 	l.counts[name]++
 	l.total++
 	l.longest = max(l.longest, took)
-	now := l.total == l.mark
+	atMark := l.marks[l.total]
 	l.mu.Unlock()
-	if now {
-		l.atMark()
+	if atMark != nil {
+		atMark()
 	}
 }
 
@@ -96,8 +95,11 @@ func (l *load) of(name string) int {
 	return l.counts[name]
 }
 
+// slowest returns how long the slowest request took since the last call.
 func (l *load) slowest() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.longest
+	d := l.longest
+	l.longest = 0
+	return d
 }

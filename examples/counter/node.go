@@ -24,8 +24,9 @@ type node struct {
 	address  string
 	client   *http.Client // to the other nodes
 
-	mu      sync.Mutex
-	session *registry.Session
+	mu       sync.Mutex
+	session  *registry.Session
+	stopping bool // it does not join again
 }
 
 // startNode joins the registry and serves HTTP on a free port of the loopback
@@ -70,6 +71,9 @@ func (n *node) join(ctx context.Context) (*registry.Session, error) {
 	if n.session != nil && n.session.Health() != registry.Lost {
 		return n.session, nil
 	}
+	if n.stopping {
+		return nil, errStopping
+	}
 	s, err := n.registry.Join(ctx, n.id, registry.JoinOptions{Address: n.address, Wait: true})
 	if err != nil {
 		return nil, err
@@ -77,6 +81,25 @@ func (n *node) join(ctx context.Context) (*registry.Session, error) {
 	n.session = s
 	return s, nil
 }
+
+// drain gives all counters to other nodes and leaves. A counter has an owner all the
+// time: whoever asks it meanwhile is answered by the old one or the new one.
+func (n *node) drain(ctx context.Context) (registry.Drained, error) {
+	s, err := n.join(ctx)
+	if err != nil {
+		return registry.Drained{}, err
+	}
+	moved, err := s.Drain(ctx, registry.DrainOptions{})
+	if err != nil {
+		return moved, err
+	}
+	n.mu.Lock()
+	n.stopping = true
+	n.mu.Unlock()
+	return moved, s.Leave(ctx)
+}
+
+var errStopping = errors.New("the node is about to stop")
 
 // stop ends the node as a crash would: it leaves nothing in order.
 func (n *node) stop() {
