@@ -67,9 +67,11 @@ type Rebalanced struct {
 // Rebalance gives actors of this session away while it owns more than its share:
 // the share is the average over the nodes that take actors, in proportion to their
 // capacities when all of them have one. It moves no more actors than that takes,
-// one after the other, each to the node that owns least. It never unbalances: each transfer is made only if its transaction sees that the
-// target will not own more, relative to the same measure, than this session then
-// does. Nodes that rebalance at one time therefore cannot pass actors in circles.
+// one after the other, each to the node that owns least. Those that the session was
+// given and that nobody has accepted stay. It never unbalances: each transfer is made
+// only if its transaction sees that the target will not own more, relative to the
+// same measure, than this session then does. Nodes that rebalance at one time
+// therefore cannot pass actors in circles.
 //
 // It ends when nothing is to be gained, after Max moves, or when ctx ends; what it
 // returns says exactly what was moved whatever the error is.
