@@ -237,6 +237,69 @@ func TestCacheIsBounded(t *testing.T) {
 	})
 }
 
+// remembered returns how many of n actors a cache knows once all have been learned,
+// and whether it knows each, with the store out of reach.
+func (c *client) remembered(ctx context.Context, cache *registry.Cache, n int, actor func(i int) registry.ActorID) (count int, known []bool) {
+	s := c.join(ctx, "n")
+	o := registry.Owner{Node: "n", Incarnation: s.Incarnation(), Token: 1, Address: "client"}
+	for i := range n {
+		cache.Learn(actor(i), o, c.h.Uptime())
+	}
+	c.faulty.down = true
+	ended, cancel := c.h.WithCancel(ctx)
+	cancel(context.Canceled)
+	for i := range n {
+		got, err := cache.Lookup(ended, actor(i))
+		known = append(known, err == nil)
+		if err == nil {
+			count++
+			if got != o {
+				c.b.t.Errorf("%s: %v, want %v", actor(i), got, o)
+			}
+		}
+	}
+	return count, known
+}
+
+func TestCacheRemembersAsManyAsItsEntriesAndTheLastToCome(t *testing.T) {
+	for _, entries := range []int{1, 65, 1000} {
+		newBench(t).run(func(ctx context.Context, c *client) {
+			cache := c.cache(registry.CacheOptions{Entries: entries, MaxStale: time.Hour})
+			count, known := c.remembered(ctx, cache, entries+10, func(i int) registry.ActorID {
+				return registry.ActorID(fmt.Sprint("actor-", i))
+			})
+			if count != entries || known[9] || !known[10] {
+				t.Errorf("%d actors in a cache of %d; the last ten to be evicted: %v", count, entries, known[:11])
+			}
+		})
+	}
+	newBench(t).run(func(ctx context.Context, c *client) { // several shards
+		const entries = 5001
+		cache := c.cache(registry.CacheOptions{Entries: entries, MaxStale: time.Hour})
+		count, _ := c.remembered(ctx, cache, 2*entries, func(i int) registry.ActorID {
+			return registry.ActorID(fmt.Sprint("actor-", i))
+		})
+		if count != entries {
+			t.Errorf("%d actors in a cache of %d", count, entries)
+		}
+	})
+}
+
+// TestIDsThatDifferInTheMiddleAreNotEvictedEarly: the cache has room for 16 times
+// as many.
+func TestIDsThatDifferInTheMiddleAreNotEvictedEarly(t *testing.T) {
+	newBench(t).run(func(ctx context.Context, c *client) {
+		const n = 1 << 12
+		cache := c.cache(registry.CacheOptions{Entries: 16 * n, MaxStale: time.Hour})
+		count, _ := c.remembered(ctx, cache, n, func(i int) registry.ActorID {
+			return registry.ActorID(fmt.Sprintf("tenant-1/room/%06d/player-1", i))
+		})
+		if count != n {
+			t.Errorf("%d of %d actors are remembered, in a cache of %d", count, n, 16*n)
+		}
+	})
+}
+
 func TestCacheOptionsOutOfRangeAreNamed(t *testing.T) {
 	newBench(t).run(func(ctx context.Context, c *client) {
 		for field, o := range map[string]registry.CacheOptions{

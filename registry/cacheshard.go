@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"math/bits"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,41 +8,46 @@ import (
 	"github.com/kelpie-registry/kelpie/host"
 )
 
-// cacheShards keeps the tasks of many cores from waiting for each other.
+// A cache has as many shards, a power of two, as there are shardEntries in it, but
+// at most maxCacheShards. They keep writers on many cores from waiting for each
+// other; with few entries each, some would be full long before others.
 const (
 	cacheShardBits = 6
-	cacheShards    = 1 << cacheShardBits
+	maxCacheShards = 1 << cacheShardBits
+	shardEntries   = 1 << 10
 )
 
-// shard returns the shard of an actor, by the first and the last eight bytes of
-// its id.
-func (c *Cache) shard(a ActorID) *cacheShard {
-	h := uint64(len(a))
-	if len(a) >= 8 {
-		h ^= word(a) ^ bits.RotateLeft64(word(a[len(a)-8:]), 29)
-	} else {
-		for i := range len(a) {
-			h = h<<8 | uint64(a[i])
-		}
+func shardsOf(entries int) int {
+	n := 1
+	for n < maxCacheShards && entries >= 2*n*shardEntries {
+		n *= 2
 	}
-	h *= 0x9e3779b97f4a7c15 // 2^64 over the golden ratio: the high bits depend on all
-	return &c.shards[h>>(64-cacheShardBits)]
+	return n
 }
 
-func word(a ActorID) uint64 {
-	_ = a[7]
-	return uint64(a[0]) | uint64(a[1])<<8 | uint64(a[2])<<16 | uint64(a[3])<<24 |
-		uint64(a[4])<<32 | uint64(a[5])<<40 | uint64(a[6])<<48 | uint64(a[7])<<56
+// initShards shares the entries out among the shards.
+func (c *Cache) initShards() {
+	n := shardsOf(c.o.Entries)
+	c.shardMask = uint64(n - 1)
+	for i := range n {
+		size := c.o.Entries / n
+		if i < c.o.Entries%n {
+			size++
+		}
+		c.shards[i].init(size)
+	}
 }
 
-// cacheEntry is what a cache knows of an actor. It is small, and lies in the map
-// itself, because a lookup among a million takes as long as it takes to fetch the
-// memory.
+// shard returns the shard of an actor.
+func (c *Cache) shard(hash uint64) *cacheShard {
+	return &c.shards[hash>>(64-cacheShardBits)&c.shardMask]
+}
+
+// cacheEntry is what a cache knows of an actor.
 type cacheEntry struct {
 	session *cachedSession
 	token   Token
 	began   time.Duration // uptime at which the read began that showed it
-	slot    int
 }
 
 func (e *cacheEntry) owner() Owner {
@@ -58,75 +62,127 @@ type cachedSession struct {
 	ended   atomic.Bool
 }
 
-// cacheShard is a bounded map. When it is full, the entry that came first goes
+// cacheShard is a bounded table. When it is full, the entry that came first goes
 // first. To note which are asked for would make every lookup write, and save an
 // actor that is always wanted one read in as many as there are entries.
+//
+// Readers take no lock, and write nothing: the version says whether anything was
+// written while they read (a sequence lock). All that they read is atomic, and
+// atomic operations have one order for all tasks: a reader that saw something of a
+// write sees the version of that write, or a later one, afterwards.
 type cacheShard struct {
-	size int
+	version atomic.Uint64 // odd while the table is written to
+	table   atomic.Pointer[cacheTable]
+	_       [cacheLine]byte // a lookup that misses takes the lock, and does not slow those that hit
 
-	mu       sync.RWMutex
-	entries  map[ActorID]cacheEntry
-	slots    []ActorID // of each slot; empty: free
-	hand     int       // the slot that goes next
+	mu       sync.Mutex // held by writers
+	size     int        // how many entries at most; at least 1
+	queue    cacheQueue
 	fetching map[ActorID]*fetching
+	_        [cacheLine]byte
 }
+
+const (
+	cacheLine = 64 // bytes
+
+	// unlockedReads is how often a reader tries before it waits for the writers.
+	unlockedReads = 4
+
+	// probesInPlace is how many slots a reader looks at before it calls for more.
+	probesInPlace = 16
+)
 
 func (s *cacheShard) init(size int) {
 	s.size = size
-	s.entries = make(map[ActorID]cacheEntry)
+	s.table.Store(newCacheTable(minTableSlots))
 	s.fetching = make(map[ActorID]*fetching)
 }
 
-// get returns the entry of an actor.
-func (s *cacheShard) get(a ActorID) (e cacheEntry, ok bool) {
-	s.mu.RLock()
-	e, ok = s.entries[a]
-	s.mu.RUnlock()
-	return e, ok
+// get returns the entry of an actor. It is the path of every lookup that hits, and
+// so it searches in place, and is given no cacheKey: Go keeps a struct of more than
+// four words in memory.
+func (s *cacheShard) get(id ActorID, w idWords, hash uint64) (e cacheEntry, ok bool) {
+	v := s.version.Load()
+	slots := s.table.Load().slots
+	for i := range uint64(probesInPlace) {
+		slot := &slots[(hash+i)&uint64(len(slots)-1)]
+		meta := slot.meta.Load()
+		if meta == 0 {
+			break
+		}
+		if slot.holds(id, w, meta) {
+			if e = slot.entry(); v&1 == 0 && s.version.Load() == v {
+				return e, true
+			}
+			break
+		}
+	}
+	return s.getAgain(cacheKey{id, w, hash})
+}
+
+// getAgain is get for a reader that found nothing at once, or had a writer in its
+// way.
+func (s *cacheShard) getAgain(k cacheKey) (e cacheEntry, ok bool) {
+	for range unlockedReads {
+		v := s.version.Load()
+		e, ok = s.table.Load().get(k)
+		if v&1 == 0 && s.version.Load() == v {
+			return e, ok
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.table.Load().get(k)
+}
+
+// write runs f, which writes to the table. The lock is held.
+func (s *cacheShard) write(f func(t *cacheTable)) {
+	s.version.Add(1)
+	f(s.table.Load())
+	s.version.Add(1)
 }
 
 // put keeps an entry, unless the actor has one with a higher token, or with the
 // same and from a later read.
-func (s *cacheShard) put(a ActorID, e cacheEntry) {
+func (s *cacheShard) put(k cacheKey, e cacheEntry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.putLocked(a, e)
+	s.putLocked(k, e)
 }
 
-func (s *cacheShard) putLocked(a ActorID, e cacheEntry) {
-	old, ok := s.entries[a]
-	switch {
-	case !ok:
-		e.slot = s.freeSlot()
-		s.slots[e.slot] = a
-	case old.token > e.token || old.token == e.token && old.began >= e.began:
+func (s *cacheShard) putLocked(k cacheKey, e cacheEntry) {
+	at, ok := s.table.Load().find(k)
+	if ok {
+		slot := &s.table.Load().slots[at]
+		if old := slot.entry(); old.token < e.token || old.token == e.token && old.began < e.began {
+			s.write(func(*cacheTable) { slot.set(e) })
+		}
 		return
-	default:
-		e.slot = old.slot
 	}
-	s.entries[a] = e
+	if s.queue.n == s.size {
+		s.write(func(t *cacheTable) { s.remove(t, s.queue.first()) })
+	} else if t := s.table.Load(); t.full(s.queue.n) {
+		s.table.Store(t.grown(s.queue.moved))
+	}
+	s.write(func(t *cacheTable) {
+		at, _ = t.find(k)
+		t.slots[at].fill(k, e, s.queue.add(at))
+	})
 }
 
-// freeSlot returns a slot that holds nothing any more.
-func (s *cacheShard) freeSlot() int {
-	if n := len(s.slots); n < s.size {
-		s.slots = append(s.slots, "")
-		return n
-	}
-	i := s.hand
-	s.hand = (i + 1) % s.size
-	delete(s.entries, s.slots[i]) // no entry has the empty id
-	return i
+func (s *cacheShard) remove(t *cacheTable, at int) {
+	s.queue.remove(t.slots[at].place())
+	t.remove(at, s.queue.moved)
 }
 
 // drop removes the entry of an actor if its token is not above the given one, or
 // that is zero.
-func (s *cacheShard) drop(a ActorID, token Token) {
+func (s *cacheShard) drop(k cacheKey, token Token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e, ok := s.entries[a]; ok && (token == 0 || e.token <= token) {
-		delete(s.entries, a)
-		s.slots[e.slot] = ""
+	t := s.table.Load()
+	if at, ok := t.find(k); ok && (token == 0 || t.slots[at].entry().token <= token) {
+		s.write(func(t *cacheTable) { s.remove(t, at) })
 	}
 }
 
@@ -143,13 +199,12 @@ func (s *cacheShard) begin(a ActorID, h host.Host) (f *fetching, mine bool) {
 	return f, true
 }
 
-// end tells those who wait, and keeps the entry of a read that succeeded. A read
-// that found nobody drops what was kept.
-func (s *cacheShard) end(a ActorID, f *fetching, keep bool) {
+// end tells those who wait, and keeps the entry of a read that succeeded.
+func (s *cacheShard) end(k cacheKey, f *fetching, keep bool) {
 	s.mu.Lock()
-	delete(s.fetching, a)
+	delete(s.fetching, k.id)
 	if f.err == nil && keep {
-		s.putLocked(a, f.entry)
+		s.putLocked(k, f.entry)
 	}
 	s.mu.Unlock()
 	f.done.Set()
