@@ -217,7 +217,7 @@ func (o Options) validate() error {
 		return invalid("Options.NodeRetention is %v, must be from TTL (%v) to %v", o.NodeRetention, o.TTL, MaxNodeRetention)
 	case o.PollEvery <= 0:
 		return invalid("Options.PollEvery is %v, must be above 0", o.PollEvery)
-	case o.Stagger <= 0 || o.Stagger >= (o.TTL+staggerSpan-1)/staggerSpan:
+	case o.Stagger <= 0 || o.Stagger > o.staggerMost():
 		return invalid("Options.Stagger is %v, must be above 0, and %d·Stagger below TTL (%v)", o.Stagger, staggerSpan, o.TTL)
 	case o.RevokeMin < 1 || o.RevokeMin > MaxRevokeMin:
 		return invalid("Options.RevokeMin is %d, must be from 1 to %d", o.RevokeMin, MaxRevokeMin)
