@@ -176,8 +176,7 @@ func (r *Registry) endSilent(ctx context.Context, s *Session, v *view, at sighti
 		return false, r.patientAbout(ctx, err)
 	}
 	if !r.mayRevoke(l, limit) {
-		about.Kind = EventRevokeLimited
-		r.emit(about)
+		r.putOff(about, limit)
 		return false, nil
 	}
 	about.Kind = EventRevokeStart
@@ -201,6 +200,7 @@ func (at *sighting) turn(drift float64) time.Duration {
 // see notes what a look showed, after it has returned, and returns since when the
 // session has shown no other beat.
 func (r *Registry) see(s *Session, v *view, l *look) sighting {
+	defer r.noteLimit(l.ledger)
 	now := r.host.Monotonic()
 	r.mu.Lock()
 	r.window.see(l.ledger, now)
@@ -322,8 +322,7 @@ func (r *Registry) revoke(ctx context.Context, e Event, at sighting, limit int) 
 	case renewed:
 		return false, nil
 	case errors.Is(e.Err, ErrRevokeLimited):
-		e.Kind = EventRevokeLimited
-		r.emit(e)
+		r.putOff(e, limit)
 		return false, nil
 	}
 	return false, r.patientAbout(ctx, e.Err)

@@ -93,7 +93,8 @@ type Options struct {
 	// window, which lasts for TTL of true time at least, no more sessions are revoked
 	// than the larger of RevokeMin and RevokeShare of the live nodes. So an outage that
 	// looks like the death of everybody ends few sessions, and those few slowly. What
-	// is refused is told by [EventRevokeLimited]; see [Registry.RevocationLimit].
+	// is refused is told by [EventRevokeLimited], once until [EventRevokeLimitOver];
+	// see [Registry.RevocationLimit].
 	// RevokeMin is 1 to [MaxRevokeMin], RevokeShare above 0 and at most 1, which is no
 	// limit. Defaults: [DefaultRevokeMin] and [DefaultRevokeShare].
 	RevokeMin   int

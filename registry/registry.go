@@ -29,6 +29,7 @@ type Registry struct {
 	mu     sync.Mutex
 	seen   map[sessionID]sighting // sessions under observation
 	window windowSighting         // of the ledger of revocations
+	putoff putOffs                // by the limit of revocations
 	past   map[NodeID]ended       // sessions of this process that are over
 }
 
