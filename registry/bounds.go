@@ -29,13 +29,16 @@ type Bounds struct {
 // the other, at most: the dead node's last renewal may be on its way (1); the look
 // in which the waiter first sees it reads and sets two watches (3), and so does the
 // one in which its turn has come (3); the revocation reads and commits (2); the
-// claim reads two sessions and commits (3).
-const failOverSteps = 12
+// claim reads and commits (2).
+const failOverSteps = 11
 
 // detectionSteps is the same for a detection: the dead node's last renewal (1), the
 // look that first shows it (1) and the one in which the turn has come (1), and the
 // revocation, which reads and commits (2).
 const detectionSteps = 5
+
+// transactionSteps is how many calls of the store pace is about: a read and a commit.
+const transactionSteps = 2
 
 // Bounds returns the bounds for a store whose every read, and every commit, takes
 // storeTime at most and succeeds, and for so many live nodes at most. They are
@@ -43,10 +46,12 @@ const detectionSteps = 5
 //	Belief    = TTL
 //	Silence   = TTL
 //	Detection = (TTL·(1+MaxDrift) + 5/4·LookEvery + M)/(1−MaxDrift) + 5·storeTime
-//	FailOver  = (TTL·(1+MaxDrift) + 5/4·PollEvery + 2·W)/(1−MaxDrift) + 12·storeTime
+//	FailOver  = (TTL·(1+MaxDrift) + 5/4·PollEvery + 2·W)/(1−MaxDrift) + 11·storeTime
 //
-// with M = Stagger·(log2(Monitors) + 1/4), for more than one monitor, and W = Stagger·(log2(nodes) + 1/4), 14 Staggers at most. In FailOver, a waiter
-// sees the last renewal at most PollEvery and its jitter of an eighth after it was
+// with M = U·(log2(Monitors) + 1/4), for more than one monitor, and
+// W = U·(log2(nodes) + 1/4), below TTL. U is the unit of turns at most: Stagger, or
+// 4·storeTime when that is longer, but no more than TTL/14. In FailOver, a waiter sees
+// the last renewal at most PollEvery and its jitter of an eighth after it was
 // committed, on a clock that may run slow; waits out the silence, and W at most until
 // its turn; looks again within another eighth, and waits W at most before it claims.
 //
@@ -67,13 +72,14 @@ func (r *Registry) Bounds(storeTime time.Duration, nodes int) Bounds {
 		wait := float64(stretch(o.TTL, o.MaxDrift)) + 1.25*float64(every) + float64(turns)
 		return time.Duration(math.Ceil(wait/(1-o.MaxDrift))) + time.Duration(steps)*storeTime
 	}
+	unit := o.contendedTurn(transactionSteps * storeTime)
 	b := Bounds{
 		Belief:   o.TTL,
 		Silence:  o.TTL,
-		FailOver: bound(o.PollEvery, 2*longestStagger(o.Stagger, nodes), failOverSteps),
+		FailOver: bound(o.PollEvery, 2*longestStagger(unit, nodes), failOverSteps),
 	}
 	if o.Monitors > 0 {
-		b.Detection = bound(o.LookEvery, longestStagger(o.Stagger, o.Monitors), detectionSteps)
+		b.Detection = bound(o.LookEvery, longestStagger(unit, o.Monitors), detectionSteps)
 	}
 	return b
 }

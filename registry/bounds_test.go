@@ -168,12 +168,21 @@ func TestBoundsOfTheDefaults(t *testing.T) {
 		if b.Detection.Round(100*time.Millisecond) != 35600*time.Millisecond {
 			t.Errorf("detection within %v", b.Detection)
 		}
-		with := r.Bounds(time.Second, 1)
-		if more := with.FailOver - b.FailOver; more != 12*time.Second {
-			t.Errorf("a store that takes a second adds %v to a fail-over", more)
+		const quick = 37 * time.Millisecond // four times which is less than a Stagger
+		with := r.Bounds(quick, 1)
+		if more := with.FailOver - b.FailOver; more != 11*quick {
+			t.Errorf("a store that takes %v adds %v to a fail-over", quick, more)
 		}
-		if more := with.Detection - b.Detection; more != 5*time.Second {
-			t.Errorf("a store that takes a second adds %v to a detection", more)
+		if more := with.Detection - b.Detection; more != 5*quick {
+			t.Errorf("a store that takes %v adds %v to a detection", quick, more)
+		}
+		slow := r.Bounds(100*time.Millisecond, 1024)
+		if more := (slow.FailOver - r.Bounds(0, 1024).FailOver).Round(10 * time.Millisecond); more != 6280*time.Millisecond {
+			t.Errorf("turns of 400 ms in place of 150 ms add %v to a fail-over", more)
+		}
+		slow, slower := r.Bounds(time.Second, 1024), r.Bounds(2*time.Second, 1024)
+		if more := slower.FailOver - slow.FailOver; more != 11*time.Second {
+			t.Errorf("turns are bounded by the TTL, and still a store that takes a second more adds %v", more)
 		}
 		if more := r.Bounds(0, 1024).FailOver - b.FailOver; more.Round(10*time.Millisecond) != 3110*time.Millisecond {
 			t.Errorf("1,024 nodes add %v", more)

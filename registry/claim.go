@@ -115,6 +115,11 @@ func (s *Session) Claim(ctx context.Context, actor ActorID) (*Claim, error) {
 }
 
 func (s *Session) claim(ctx context.Context, actor ActorID) (*Claim, error) {
+	return s.claimAs(ctx, actor, nil)
+}
+
+// claimAs is claim, as one of many that want the actor when t is not nil.
+func (s *Session) claimAs(ctx context.Context, actor ActorID, t *turn) (*Claim, error) {
 	leave, err := s.enter(ctx, actor)
 	if err != nil {
 		return nil, err
@@ -124,9 +129,14 @@ func (s *Session) claim(ctx context.Context, actor ActorID) (*Claim, error) {
 		return nil, err
 	}
 	a := s.newClaiming(actor)
+	a.turn = t
 	about := s.event(0)
 	about.Actor = actor
-	version, err := s.r.transact(ctx, about, &a.doubt, a.attempt)
+	once := s.r.db.Transact
+	if t != nil {
+		once = s.r.db.TransactFresh
+	}
+	version, err := s.r.transactBy(ctx, once, about, &a.doubt, a.attempt)
 	return a.finish(version, err)
 }
 
@@ -207,6 +217,7 @@ type claiming struct {
 	actor ActorID
 	op    opID
 	last  *Claim // the session's newest handle of the actor; may be nil
+	turn  *turn  // nil: it need not wait for one
 	doubt bool
 	found Token // the token that the session turns out to have already
 
@@ -219,12 +230,50 @@ type claiming struct {
 // attempt is one transaction: my session is live; the actor is free, mine, or
 // its owner's session is not live; then the record, the index and the load.
 func (a *claiming) attempt(tx store.Tx) error {
-	s := a.s
-	me, rec, err := s.r.readSessionAndActor(tx, s.id.node, a.actor)
+	var r claimed
+	if err := a.read(tx, &r); err != nil {
+		return err
+	}
+	return a.decide(tx, r.me, r.rec, func() (Owner, error) { return r.liveOwner(tx, a) })
+}
+
+// claimed is what a claim has read.
+type claimed struct {
+	me     *sessionRecord
+	rec    *actorRecord
+	likely *sessionRecord // of the node that owned the actor when it was last seen
+}
+
+// read reads all in one round trip. The time from the read to the commit is that in
+// which others may write the same, in vain; so it is to be short.
+func (a *claiming) read(tx store.Reader, c *claimed) error {
+	k := a.s.r.keys
+	keys := [][]byte{k.state(a.s.id.node), k.actor(a.actor)}
+	if a.turn != nil && a.turn.owner != "" {
+		keys = append(keys, k.state(a.turn.owner))
+	}
+	vs, err := tx.GetAll(keys...)
 	if err != nil {
 		return err
 	}
-	return a.decide(tx, me, rec, func() (Owner, error) { return s.r.liveOwner(tx, rec) })
+	if c.me, err = decodeSession(vs[0]); err != nil {
+		return err
+	}
+	if c.rec, err = decodeActor(vs[1]); err == nil && len(vs) > 2 {
+		c.likely, err = decodeSession(vs[2])
+	}
+	return err
+}
+
+// liveOwner is that of the registry, with what has been read already.
+func (c *claimed) liveOwner(tx store.Reader, a *claiming) (Owner, error) {
+	if a.turn == nil || a.turn.owner != c.rec.node {
+		return a.s.r.liveOwner(tx, c.rec)
+	}
+	if !c.likely.lives(c.rec.incarnation) {
+		return Owner{}, nil
+	}
+	return c.rec.owner(c.likely), nil
 }
 
 // decide is attempt with what it has read, and a way to the owner that rec names.
@@ -257,6 +306,9 @@ func (a *claiming) decide(tx store.Tx, me *sessionRecord, rec *actorRecord, live
 			return &HeldError{Actor: a.actor, Owner: owner}
 		}
 		s.r.disown(tx, sessionID{rec.node, rec.incarnation}, a.actor)
+	}
+	if !a.doubt && !a.turn.take() {
+		return errNotYet
 	}
 	s.r.own(tx, s.id, s.epoch, a.actor, a.op)
 	return nil

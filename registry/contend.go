@@ -24,11 +24,14 @@ type contention struct {
 // ClaimWait is Claim that waits while the actor is held: until it is released,
 // or until its owner has been observed to be silent for the owner's
 // TTL·(1+MaxDrift), has been revoked, and the actor could be claimed. It ends
-// when ctx does, with an error that wraps ctx.Err() and [ErrHeld].
+// when ctx does, with an error that wraps ctx.Err(), and [ErrHeld] if the actor has
+// been seen to be held. Other errors are those of Claim.
 //
 // Many nodes may wait for one actor. When it becomes free they try one after the
 // other, by their rank for the actor among the live nodes; see [Options].Stagger.
-// Calls of one session for one actor share their attempts.
+// So do those that find it free: who does not rank first waits for a turn then, which
+// is some transactions long. [Session.Claim] does not. Calls of one session for one
+// actor share their attempts.
 func (s *Session) ClaimWait(ctx context.Context, actor ActorID) (*Claim, error) {
 	if err := actor.Validate(); err != nil {
 		return nil, err
@@ -76,25 +79,59 @@ func (s *Session) contend(actor ActorID) (w *contention, mine bool) {
 	return w, true
 }
 
-// claimWaiting claims the actor, however often that takes.
+// turn is a contender's: as long as it lasts, it may write once. The nil turn is that
+// of who need not wait for one.
+type turn struct {
+	come  bool
+	owner NodeID // of the actor, when it was last seen; empty: it was not
+}
+
+// errNotYet: the actor may be had, and the contender's turn has not come.
+var errNotYet = errors.New("registry: the turn has not come")
+
+// take reports whether the turn has come, and ends it: whoever conflicts then looks
+// again, and waits for another turn if the actor is free still.
+func (t *turn) take() bool {
+	if t == nil {
+		return true
+	}
+	come := t.come
+	t.come = false
+	return come
+}
+
+// claimWaiting claims the actor, however often that takes. It looks before its first
+// turn has come, since the actor may be held, or be the session's own; whoever ranks
+// first has its turn at once.
 func (s *Session) claimWaiting(ctx context.Context, actor ActorID, w *contention) (*Claim, error) {
+	unit := s.r.o.openingTurn(s.r.pace.time())
+	t := &turn{come: s.ranksFirst(string(actor))}
+	var held *HeldError
 	for {
 		s.mu.Lock()
 		w.attempts++
 		s.mu.Unlock()
-		c, err := s.claim(ctx, actor)
-		var held *HeldError
+		c, err := s.claimAs(ctx, actor, t)
 		switch {
 		case err == nil:
 			return c, nil
-		case !errors.As(err, &held):
-			return nil, fmt.Errorf("registry: wait for %q: %w", actor, err)
+		case errors.Is(err, errNotYet):
+			err = s.takeTurn(ctx, string(actor), unit)
+		case errors.As(err, &held):
+			t.owner = held.Owner.Node
+			s.mu.Lock()
+			w.held = held
+			s.mu.Unlock()
+			err = s.waitForActor(ctx, held)
+			unit = s.r.o.contendedTurn(s.r.pace.time())
 		}
-		s.mu.Lock()
-		w.held = held
-		s.mu.Unlock()
-		if err := s.waitForActor(ctx, held); err != nil {
+		switch {
+		case err == nil:
+			t.come = true
+		case ctx.Err() != nil && held != nil:
 			return nil, fmt.Errorf("registry: wait for %q: %w (%w)", actor, err, held)
+		default:
+			return nil, fmt.Errorf("registry: wait for %q: %w", actor, err)
 		}
 	}
 }

@@ -51,7 +51,8 @@ const (
 	// Incarnation, Actor, Token.
 	EventAccepted
 	// EventRevokeLimited: a session that is silent is not revoked now, because the
-	// limit of revocations is reached. Node, Incarnation.
+	// limit of revocations is reached. Told of the first that this process puts off;
+	// others follow in silence until EventRevokeLimitOver. Node, Incarnation.
 	EventRevokeLimited
 	// EventMarked: this node, as a monitor, has marked a session as degraded whose
 	// renewals were missed. Node, Incarnation, Version.
@@ -82,6 +83,10 @@ const (
 	EventMoveEnd
 	// EventDraining: a session gets no more actors. Node, Incarnation.
 	EventDraining
+	// EventRevokeLimitOver: a look of this process has shown that the limit of
+	// revocations, of which it told by EventRevokeLimited, holds no longer. Count: the
+	// sessions that it has put off since, 10,000 at most.
+	EventRevokeLimitOver
 )
 
 var eventNames = [...]string{
@@ -89,7 +94,7 @@ var eventNames = [...]string{
 	"revoke-end", "doubt", "resolved", "released", "left", "give-back-start",
 	"give-back-end", "transferred", "accepted", "revoke-limited", "marked", "unmarked", "swept", "forgotten",
 	"place-start", "place-end",
-	"move-start", "move-end", "draining",
+	"move-start", "move-end", "draining", "revoke-limit-over",
 }
 
 func (k EventKind) String() string {
@@ -113,7 +118,7 @@ type Event struct {
 	Health      Health
 	Applied     bool
 	Monitor     bool   // of a revocation: by a monitor, not by one who wants something of the node
-	Count       int    // of actors
+	Count       int    // of actors, or of sessions
 	ID          uint64 // pairs a start with its end, within one Registry
 	Err         error
 }

@@ -104,6 +104,9 @@ func (r *Registry) joinOnce(ctx context.Context, id NodeID, o JoinOptions) (*Ses
 	}
 	if j.doubt {
 		r.resolved(about, j.found != nil)
+	} else {
+		// It reads twice before it commits.
+		r.pace.see((r.host.Monotonic() - j.began) * transactionSteps / 3)
 	}
 	if j.found != nil {
 		j.rec = *j.found

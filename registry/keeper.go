@@ -63,6 +63,9 @@ func (s *Session) renew() (began time.Duration, err error) {
 	if s.over.Load() {
 		return began, err // it left meanwhile: nobody asks any more
 	}
+	if err == nil && !marked {
+		s.r.pace.see(s.r.host.Monotonic() - began)
+	}
 	e := s.event(EventRenewed)
 	e.Version, e.Err = version, err
 	if err != nil {

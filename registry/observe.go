@@ -91,7 +91,7 @@ func (s *Session) waitForActor(ctx context.Context, held *HeldError) error {
 			return err
 		}
 		if free {
-			return s.takeTurn(ctx, string(held.Actor))
+			return s.takeTurn(ctx, string(held.Actor), r.o.contendedTurn(r.pace.time()))
 		}
 	}
 }
@@ -107,6 +107,9 @@ func (r *Registry) lookAndWatch(ctx context.Context, owner sessionID, actor Acto
 		}
 		if rec, err = decodeActor(l.extra[0]); err != nil {
 			return err
+		}
+		if !l.views[0].lives() || rec == nil || rec.node != owner.node || rec.incarnation != owner.incarnation {
+			return nil // nothing to wait for, and no time to lose
 		}
 		for _, key := range [][]byte{r.keys.actor(actor), r.keys.state(owner.node)} {
 			w, err := tx.Watch(key)
@@ -173,8 +176,7 @@ func (r *Registry) endSilent(ctx context.Context, s *Session, v *view, at sighti
 		return false, r.patientAbout(ctx, err)
 	}
 	if !r.mayRevoke(l, limit) {
-		about.Kind = EventRevokeLimited
-		r.emit(about)
+		r.putOff(about, limit)
 		return false, nil
 	}
 	about.Kind = EventRevokeStart
@@ -198,6 +200,7 @@ func (at *sighting) turn(drift float64) time.Duration {
 // see notes what a look showed, after it has returned, and returns since when the
 // session has shown no other beat.
 func (r *Registry) see(s *Session, v *view, l *look) sighting {
+	defer r.noteLimit(l.ledger)
 	now := r.host.Monotonic()
 	r.mu.Lock()
 	r.window.see(l.ledger, now)
@@ -207,9 +210,7 @@ func (r *Registry) see(s *Session, v *view, l *look) sighting {
 		return at
 	}
 	at.beat, at.since, at.ttl = v.beat, now, v.state.ttl
-	if !ok {
-		at.delay = s.delayBeside(v.id.node)
-	}
+	at.delay = s.delayBeside(v.id.node)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !ok && len(r.seen) >= maxSightings {
@@ -230,14 +231,11 @@ func (r *Registry) jittered(d time.Duration) time.Duration {
 	return d + time.Duration(r.host.Rand().Int64N(int64(r.o.PollEvery)/8+1))
 }
 
-// delay returns how long the session waits, by its rank for a key, before it
-// writes what others may write as well.
-func (s *Session) delay(key string) time.Duration {
-	if s == nil {
-		return 0
-	}
+// delay returns how long the session waits, by its rank for a key and with turns of
+// unit, before it writes what others may write as well.
+func (s *Session) delay(key string, unit time.Duration) time.Duration {
 	p := s.roster().peers
-	return stagger(s.r.o.Stagger, p.rank(key, s.id.node, p.size()), s.r.host.Rand())
+	return stagger(unit, p.rank(key, s.id.node, p.size()), s.r.host.Rand())
 }
 
 // delayBeside is delay for what is done to another node's session.
@@ -245,17 +243,42 @@ func (s *Session) delayBeside(n NodeID) time.Duration {
 	if s == nil {
 		return 0
 	}
-	p := s.roster().peers
-	return stagger(s.r.o.Stagger, p.rankBeside(n, s.id.node, p.size()), s.r.host.Rand())
+	p, unit := s.roster().peers, s.r.o.contendedTurn(s.r.pace.time())
+	return stagger(unit, p.rankBeside(n, s.id.node, p.size()), s.r.host.Rand())
 }
 
 // takeTurn waits for as long as delay says. The caller reads again.
-func (s *Session) takeTurn(ctx context.Context, key string) error {
-	d := s.delay(key)
+func (s *Session) takeTurn(ctx context.Context, key string, unit time.Duration) error {
+	if err := s.meet(ctx); err != nil {
+		return err
+	}
+	d := s.delay(key, unit)
 	if d == 0 {
 		return ctx.Err()
 	}
 	return s.r.host.Sleep(ctx, d)
+}
+
+// meet waits until the session knows the others, for PollEvery at most: all who have
+// just joined would rank first.
+func (s *Session) meet(ctx context.Context) error {
+	if s.knows() {
+		return ctx.Err()
+	}
+	wctx, cancel := s.r.host.WithTimeout(ctx, s.r.o.PollEvery)
+	defer cancel()
+	if s.met.Wait(wctx) != nil {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// knows reports whether the session knows the others, or never will.
+func (s *Session) knows() bool { return s.r.o.Monitors < 0 || s.met.IsSet() }
+
+// ranksFirst reports whether the session is known to have the first turn for a key.
+func (s *Session) ranksFirst(key string) bool {
+	return s.knows() && s.roster().peers.rank(key, s.id.node, 1) == 0
 }
 
 // revoke ends the session of e that has shown no renewal but the one of at. It reads
@@ -299,8 +322,7 @@ func (r *Registry) revoke(ctx context.Context, e Event, at sighting, limit int) 
 	case renewed:
 		return false, nil
 	case errors.Is(e.Err, ErrRevokeLimited):
-		e.Kind = EventRevokeLimited
-		r.emit(e)
+		r.putOff(e, limit)
 		return false, nil
 	}
 	return false, r.patientAbout(ctx, e.Err)

@@ -83,17 +83,19 @@ type Options struct {
 
 	// Stagger spaces the nodes that want to write the same: the claim of an actor
 	// that became free while they waited for it, the revocation of a session. A
-	// node waits Stagger·log2(1+r) and a jitter of Stagger/4, r being how many live
-	// nodes rank before it, and 14 Staggers at most; then it reads again. Above 0,
-	// and 14·Stagger must be below TTL. Choose it well above what a commit takes.
-	// Default: TTL/200.
+	// node waits U·log2(1+r) and a jitter of U/4, r being how many live nodes rank
+	// before it, and 14·U at most; then it reads again. U is Stagger, or twice what a
+	// transaction of the process takes by its renewals when that is longer, as far as
+	// 14·U stays below TTL. Who finds an actor free, and has not seen it held, waits by
+	// the latter alone. Above 0, and 14·Stagger must be below TTL. Default: TTL/200.
 	Stagger time.Duration
 
 	// RevokeMin and RevokeShare limit the revocations of all nodes together: in a
 	// window, which lasts for TTL of true time at least, no more sessions are revoked
 	// than the larger of RevokeMin and RevokeShare of the live nodes. So an outage that
 	// looks like the death of everybody ends few sessions, and those few slowly. What
-	// is refused is told by [EventRevokeLimited]; see [Registry.RevocationLimit].
+	// is refused is told by [EventRevokeLimited], once until [EventRevokeLimitOver];
+	// see [Registry.RevocationLimit].
 	// RevokeMin is 1 to [MaxRevokeMin], RevokeShare above 0 and at most 1, which is no
 	// limit. Defaults: [DefaultRevokeMin] and [DefaultRevokeShare].
 	RevokeMin   int
@@ -217,7 +219,7 @@ func (o Options) validate() error {
 		return invalid("Options.NodeRetention is %v, must be from TTL (%v) to %v", o.NodeRetention, o.TTL, MaxNodeRetention)
 	case o.PollEvery <= 0:
 		return invalid("Options.PollEvery is %v, must be above 0", o.PollEvery)
-	case o.Stagger <= 0 || o.Stagger >= (o.TTL+staggerSpan-1)/staggerSpan:
+	case o.Stagger <= 0 || o.Stagger > o.staggerMost():
 		return invalid("Options.Stagger is %v, must be above 0, and %d·Stagger below TTL (%v)", o.Stagger, staggerSpan, o.TTL)
 	case o.RevokeMin < 1 || o.RevokeMin > MaxRevokeMin:
 		return invalid("Options.RevokeMin is %d, must be from 1 to %d", o.RevokeMin, MaxRevokeMin)

@@ -23,11 +23,13 @@ type Registry struct {
 	lastID atomic.Uint64 // pairs events
 
 	census     census
+	pace       pace
 	placements placements
 
 	mu     sync.Mutex
 	seen   map[sessionID]sighting // sessions under observation
 	window windowSighting         // of the ledger of revocations
+	putoff putOffs                // by the limit of revocations
 	past   map[NodeID]ended       // sessions of this process that are over
 }
 
@@ -161,9 +163,14 @@ func (r *Registry) newOpID() opID {
 // error wraps [ErrUnknown] when ctx ends, or the store fails for good, while
 // the outcome is in doubt.
 func (r *Registry) transact(ctx context.Context, about Event, doubt *bool, fn func(tx store.Tx) error) (store.Version, error) {
+	return r.transactBy(ctx, r.db.Transact, about, doubt, fn)
+}
+
+// transactBy is transact, with the method of the store by which it is done.
+func (r *Registry) transactBy(ctx context.Context, once func(context.Context, func(store.Tx) error) (store.Version, error), about Event, doubt *bool, fn func(tx store.Tx) error) (store.Version, error) {
 	for n := 0; ; n++ {
 		was := *doubt
-		v, err := r.db.Transact(ctx, fn)
+		v, err := once(ctx, fn)
 		switch {
 		case errors.Is(err, store.ErrCommitUnknown):
 			*doubt = true

@@ -79,6 +79,45 @@ func (r *Registry) mayRevoke(l ledger, limit int) bool {
 	return int64(l.used) < int64(limit) || r.windowOver(l)
 }
 
+// putOffs are the revocations that the limit keeps from being made, from the first that
+// is refused until a look shows that there is room again.
+type putOffs struct {
+	limit    int                    // that was reached
+	sessions map[sessionID]struct{} // nil while the limit is not known to hold
+}
+
+// putOff notes that the session of e is not revoked now. The first is told of.
+func (r *Registry) putOff(e Event, limit int) {
+	r.mu.Lock()
+	begins := r.putoff.sessions == nil
+	if begins {
+		r.putoff.sessions = make(map[sessionID]struct{})
+	}
+	r.putoff.limit = limit
+	if len(r.putoff.sessions) < maxSightings {
+		r.putoff.sessions[sessionID{e.Node, e.Incarnation}] = struct{}{}
+	}
+	r.mu.Unlock()
+	if begins {
+		r.emit(Event{Kind: EventRevokeLimited, Node: e.Node, Incarnation: e.Incarnation, Monitor: e.Monitor})
+	}
+}
+
+// noteLimit tells once when a look at the ledger shows that the limit holds no longer.
+func (r *Registry) noteLimit(l ledger) {
+	now := r.host.Monotonic()
+	r.mu.Lock()
+	n := len(r.putoff.sessions)
+	ends := n > 0 && (int64(l.used) < int64(r.putoff.limit) || r.window.over(l, now, stretch(r.o.TTL, r.o.MaxDrift)))
+	if ends {
+		r.putoff = putOffs{}
+	}
+	r.mu.Unlock()
+	if ends {
+		r.emit(Event{Kind: EventRevokeLimitOver, Count: n})
+	}
+}
+
 // charge counts one more revocation, or returns [ErrRevokeLimited].
 func (r *Registry) charge(tx store.Tx, l ledger, limit int) error {
 	switch {

@@ -35,14 +35,21 @@ func TestRevocationsAreLimited(t *testing.T) {
 		b := newBench(t)
 		b.kill(dead, 5*time.Second)
 		var revoked []time.Duration
-		limited := 0
+		limited, over, putOff := 0, 0, 0
 		b.process("waiting", o, func(ctx context.Context, c *client) {
 			s := c.join(ctx, "survivor")
 			c.sleep(ctx, time.Second)
 			c.watchEvents = func(e registry.Event) {
 				switch {
 				case e.Kind == registry.EventRevokeLimited:
-					limited++
+					if limited++; limited != over+1 {
+						t.Error("the limit was told of twice without an end in between")
+					}
+				case e.Kind == registry.EventRevokeLimitOver:
+					if over++; limited != over {
+						t.Error("an end of the limit was told that had no beginning")
+					}
+					putOff += e.Count
 				case e.Kind == registry.EventRevokeEnd && e.Err == nil:
 					revoked = append(revoked, b.world.Now())
 				default:
@@ -61,8 +68,9 @@ func TestRevocationsAreLimited(t *testing.T) {
 			}
 		})
 		b.until(2 * time.Minute)
-		if len(revoked) != dead || limited == 0 {
-			t.Fatalf("%d of %d dead nodes were revoked, the limit refused %d times", len(revoked), dead, limited)
+		// At most once a window, in each of which one was revoked at least.
+		if len(revoked) != dead || limited < 1 || limited > dead || over != limited || putOff < dead-limit {
+			t.Fatalf("%d of %d dead nodes were revoked, the limit began to hold %d times and ended %d times, for %d sessions", len(revoked), dead, limited, over, putOff)
 		}
 		for i := 2 * limit; i < dead; i++ {
 			if within := revoked[i] - revoked[i-2*limit]; within < ttl {

@@ -86,6 +86,7 @@ func (s *Session) followNodes() {
 		}
 		nodes.fold(&u)
 		s.nodes.Store(newRoster(u.Resume.head+1, slices.SortedFunc(maps.Values(nodes), byID)))
+		s.met.Set()
 		if s.r.host.Sleep(s.ctx, s.ttl/rosterPace) != nil {
 			return
 		}

@@ -58,6 +58,7 @@ type Session struct {
 	over     atomic.Bool // Lost or left; never becomes false again
 
 	nodes atomic.Pointer[roster] // nil before the first read
+	met   clock.Event            // set after the first read
 
 	leaveDoubt bool // a Leave is in doubt; guarded by the turn of the empty actor id
 
@@ -92,6 +93,7 @@ func newSession(r *Registry, n NodeID, rec *sessionRecord, o JoinOptions, began 
 		freeing:  make(map[ActorID]Token),
 		handing:  make(map[ActorID]clock.Event),
 		health:   Healthy,
+		met:      r.host.NewEvent(),
 	}
 	s.ctx, s.cancel = r.host.WithCancel(r.host.Context())
 	s.leaseEnd.Store(int64(began + shrink(s.ttl, r.o.MaxDrift)))

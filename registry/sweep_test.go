@@ -3,6 +3,7 @@ package registry_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -23,8 +24,14 @@ func (b *bench) die(node registry.NodeID, actors int) {
 	owns := false
 	p := b.process(string(node), registry.Options{TTL: ttl, Monitors: -1}, func(ctx context.Context, c *client) {
 		s := c.join(ctx, node)
-		for i := range actors {
-			if c.claim(ctx, s, actorNo(i)) == nil {
+		for from := 0; from < actors; from += registry.MaxBatch {
+			var batch []registry.ActorID
+			for i := from; i < min(from+registry.MaxBatch, actors); i++ {
+				batch = append(batch, actorNo(i))
+			}
+			_, errs, err := s.ClaimAll(ctx, batch...)
+			if err := errors.Join(append(errs, err)...); err != nil {
+				b.t.Error(err)
 				return
 			}
 		}

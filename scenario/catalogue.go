@@ -151,7 +151,7 @@ var catalogue = []Scenario{
 		Name:  "herd",
 		About: "nine nodes want the same few actors, and many of them die at once",
 		Sometimes: []string{
-			"silent", "revoked", "monitor-revoked", "revoke-limited", "marked", "unmarked", "swept", "forgotten", "conflicted",
+			"silent", "revoked", "monitor-revoked", "revoke-limited", "revoke-limit-over", "marked", "unmarked", "swept", "forgotten", "conflicted",
 			"takeover", "crashed", "lost", "rejoined", "audited",
 		},
 		MinSeeds: 100,

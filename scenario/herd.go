@@ -38,14 +38,21 @@ const herdWrites = 3
 // herded counts what the promises are about.
 type herded struct {
 	calm       bool            // no fault makes a transaction slow, or the store fail
-	conflicts  []int           // by actor; since its last new owner
+	contests   []contest       // by actor
 	revoked    []time.Duration // true times of revocations
 	recordKeys [][]byte        // by actor
 }
 
+// contest is what the newest owner of an actor has cost, and the next has so far.
+type contest struct {
+	won  time.Duration // when the newest owner was known to be it
+	lost int           // transactions that conflicted and had begun before that
+	next int           // those that began later
+}
+
 // prepareHerd notes what the plan may do, and has the transactions of nodes counted.
 func (r *run) prepareHerd() {
-	r.herd.conflicts = make([]int, len(r.actors))
+	r.herd.contests = make([]contest, len(r.actors))
 	for _, a := range r.actors {
 		r.herd.recordKeys = append(r.herd.recordKeys, []byte(registry.DefaultNamespace+"\x00a"+string(a)+"\x00"))
 	}
@@ -65,12 +72,13 @@ type counted struct {
 
 // Begin implements store.Engine.
 func (e counted) Begin(ctx context.Context) store.Txn {
-	return &countedTxn{Txn: e.Engine.Begin(ctx), r: e.r}
+	return &countedTxn{Txn: e.Engine.Begin(ctx), r: e.r, began: e.r.world.Now()}
 }
 
 type countedTxn struct {
 	store.Txn
 	r      *run
+	began  time.Duration
 	claims []int // actors
 }
 
@@ -88,16 +96,19 @@ func (t *countedTxn) SetStamped(key, value []byte, offset int) {
 func (t *countedTxn) Commit() error {
 	err := t.Txn.Commit()
 	for _, actor := range t.claims {
-		n := &t.r.herd.conflicts[actor]
+		c := &t.r.herd.contests[actor]
 		switch {
+		case errors.Is(err, store.ErrConflict) && t.began < c.won:
+			c.lost++
+			t.r.happened(evConflicted)
 		case errors.Is(err, store.ErrConflict):
-			*n++
+			c.next++
 			t.r.happened(evConflicted)
 		case err == nil:
-			if *n+1 > herdWrites && t.r.herd.calm {
-				t.r.world.Fail("herd", fmt.Errorf("%d transactions claimed actor %q and conflicted before one won, at most %d are promised", *n, t.r.actors[actor], herdWrites-1))
-			}
-			*n = 0
+			*c = contest{won: t.r.world.Now(), lost: c.next}
+		}
+		if c.won > 0 && c.lost+1 > herdWrites && t.r.herd.calm {
+			t.r.world.Fail("herd", fmt.Errorf("%d transactions claimed actor %q for one new owner and conflicted, at most %d are promised", c.lost, t.r.actors[actor], herdWrites-1))
 		}
 	}
 	return err

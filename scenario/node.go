@@ -292,6 +292,8 @@ func (l *life) event(e registry.Event) {
 		l.renewed = true
 	case registry.EventRevokeLimited:
 		r.happened(evLimited)
+	case registry.EventRevokeLimitOver:
+		r.happened(evLimitOver)
 	case registry.EventMarked:
 		r.happened(evMarked)
 	case registry.EventUnmarked:

@@ -59,6 +59,7 @@ const (
 	evForgotten                      // a node was forgotten
 	evConflicted                     // a claim conflicted, in a world that counts them
 	evLimited                        // a silent session was not revoked, because the limit was reached
+	evLimitOver                      // … and then there was room again
 	evPlaced                         // a placement made a node an owner
 	evFound                          // … or found one
 	evNoNode                         // … or found no node that takes actors
@@ -83,7 +84,7 @@ var eventNames = [eventCount]string{
 	"transferred", "accepted", "claimed-given", "given-lost", "transfer-unknown", "transfer-repeated",
 	"transfer-found", "transfer-redone", "target-refused", "crashed-in-transfer", "batch-split",
 	"told-joining", "told-ready", "told-left", "told-failed", "told-degraded", "told-recovered", "told-draining", "told-forgotten",
-	"resumed", "compacted", "late-row", "agreed", "snapshot-agreed", "monitor-revoked", "marked", "unmarked", "swept", "forgotten", "conflicted", "revoke-limited",
+	"resumed", "compacted", "late-row", "agreed", "snapshot-agreed", "monitor-revoked", "marked", "unmarked", "swept", "forgotten", "conflicted", "revoke-limited", "revoke-limit-over",
 	"placed", "found", "no-node", "full", "drained", "drain-moved", "drain-freed", "drain-kept", "drain-resumed",
 	"draining-refused", "passed-on", "rebalanced", "audited",
 }

@@ -65,6 +65,13 @@ func (db *DB) Transact(ctx context.Context, fn func(Tx) error) (Version, error) 
 	return db.transact(ctx, maxGuesses, fn)
 }
 
+// TransactFresh is Transact of which no attempt guesses, also where the engine can. It is
+// for what many may do at the same time, each hoping to find that another has done it:
+// who guesses learns that only from a commit in vain.
+func (db *DB) TransactFresh(ctx context.Context, fn func(Tx) error) (Version, error) {
+	return db.transact(ctx, 0, fn)
+}
+
 // transact is Transact with guesses in the first attempts, where the engine can.
 func (db *DB) transact(ctx context.Context, guesses int, fn func(Tx) error) (Version, error) {
 	for attempt := 0; ; attempt++ {

@@ -95,3 +95,14 @@ func TestReadNeverGuesses(t *testing.T) {
 		t.Errorf("guesses and confirmations: %s, want none", got)
 	}
 }
+
+func TestTransactFreshNeverGuesses(t *testing.T) {
+	e := &guessingEngine{fakeEngine: fakeEngine{outcomes: []outcome{{commit: store.ErrConflict}, {}}}}
+	db, _ := open(t, e, store.Options{})
+	if _, err := db.TransactFresh(context.Background(), readOnce); err != nil {
+		t.Error(err)
+	}
+	if got := e.asked(); got != "00 00 " {
+		t.Errorf("guesses and confirmations: %s, want none in two attempts", got)
+	}
+}

@@ -60,7 +60,7 @@ func (l *life) count(e registry.Event) {
 		l.mu.Unlock()
 	case registry.EventRenewed, registry.EventRenewFailed, registry.EventSilent, registry.EventHealth,
 		registry.EventRevokeStart, registry.EventGiveBackStart, registry.EventGiveBackEnd,
-		registry.EventTransferred, registry.EventAccepted, registry.EventRevokeLimited,
+		registry.EventTransferred, registry.EventAccepted, registry.EventRevokeLimited, registry.EventRevokeLimitOver,
 		registry.EventMarked, registry.EventUnmarked, registry.EventSwept, registry.EventForgotten,
 		registry.EventPlaceStart, registry.EventPlaceEnd, registry.EventMoveStart, registry.EventMoveEnd,
 		registry.EventDraining:
