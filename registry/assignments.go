@@ -118,11 +118,15 @@ func (s *Session) receive(ctx context.Context, yield func(*Claim, error) bool) (
 // believes in it. fresh means that the session was given the actor and nobody had
 // the handle before. Otherwise c is nil, and owner is who owns the actor.
 func (s *Session) adopt(ctx context.Context, actor ActorID) (c *Claim, fresh bool, owner Owner, err error) {
-	return s.adoptTo(ctx, actor, s.handle)
+	return s.adoptTo(ctx, actor, func(t Token, payload []byte) *Claim {
+		c := s.handle(actor, t, payload)
+		s.accept(c)
+		return c
+	})
 }
 
 // adoptTo is adopt with the function that makes a fresh handle.
-func (s *Session) adoptTo(ctx context.Context, actor ActorID, handle func(ActorID, Token, []byte) *Claim) (c *Claim, fresh bool, owner Owner, err error) {
+func (s *Session) adoptTo(ctx context.Context, actor ActorID, fromInbox func(Token, []byte) *Claim) (c *Claim, fresh bool, owner Owner, err error) {
 	leave, err := s.enter(ctx, actor)
 	if err != nil {
 		return nil, false, Owner{}, err
@@ -156,17 +160,23 @@ func (s *Session) adoptTo(ctx context.Context, actor ActorID, handle func(ActorI
 	}
 	last := s.lastHandle(actor)
 	switch {
-	case last != nil && last.token == rec.token():
-		if !last.Valid() {
-			return nil, false, owner, nil // its holder is giving it up
-		}
+	case last != nil && last.token == rec.token() && last.Valid():
 		return last, false, owner, nil
+	case last != nil && last.token == rec.token() && !s.keptBack(last):
+		return nil, false, owner, nil // its holder is giving it up
 	case !row.brings(rec):
 		return nil, false, owner, nil // what a claim in doubt has got, and which is being settled
 	}
-	c = handle(actor, rec.token(), row.payload)
-	s.accept(c)
-	return c, true, owner, nil
+	return fromInbox(rec.token(), row.payload), true, owner, nil
+}
+
+// keptBack reports whether a drain has made the handle, to pass on what nobody has
+// accepted, and has ended without that: somebody here may accept it after all, unless
+// it is in doubt whether it has gone. Called in the actor's turn.
+func (s *Session) keptBack(c *Claim) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return c.unserved && s.drains == 0 && !c.inDoubt()
 }
 
 // owns reports whether this session is live and rec is one of its own.

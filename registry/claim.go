@@ -198,7 +198,11 @@ func (a *claiming) finish(version store.Version, err error) (*Claim, error) {
 		return c, nil
 	}
 	if a.last.released.Load() {
-		return s.handle(actor, token, a.last.payload), nil
+		c := s.handle(actor, token, a.last.payload)
+		if a.last.unserved {
+			s.accept(c)
+		}
+		return c, nil
 	}
 	return a.last, nil
 }

@@ -76,8 +76,10 @@ var ErrNotDrained = errors.New("registry: the session still owns actors")
 //
 // An actor that is slow, or whose target is, holds up no other: it has its own
 // deadline, and is kept when that has passed. A Drain that ends before its work is
-// done, for whatever reason, is taken up by another Drain. The session goes on
-// renewing its lease until it ends: when nothing is left, call Leave.
+// done, for whatever reason, is taken up by another Drain; until then the session
+// serves what is left, and what nobody had accepted before the Drain can be accepted
+// after it. The session goes on renewing its lease until it ends: when nothing is left,
+// call Leave.
 //
 // The counts are exact whatever the error is, and their sum is what the session
 // owned when Drain was called and it was Draining: what was in doubt has been
@@ -91,11 +93,19 @@ func (s *Session) Drain(ctx context.Context, o DrainOptions) (Drained, error) {
 	if err != nil {
 		return Drained{}, err
 	}
+	s.countDrains(1)
+	defer s.countDrains(-1)
 	d := &drain{s: s, o: o, began: s.r.census.fromNow()}
 	if err := d.run(ctx); err != nil {
 		return d.sum, fmt.Errorf("registry: drain %q: %w", s.id.node, err)
 	}
 	return d.sum, nil
+}
+
+func (s *Session) countDrains(change int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drains += change
 }
 
 // drain is the state of one Drain. Its own task alone touches sum and failed.
@@ -324,10 +334,23 @@ func (d *drain) known() freshness {
 // then the handle is a new one, and what is in doubt has no effect any more.
 // ErrNotOwner: the session does not own it.
 func (s *Session) handleToGive(ctx context.Context, actor ActorID) (c *Claim, fresh bool, err error) {
-	if c = s.lastHandle(actor); c != nil && (c.unserved || c.Valid()) {
-		return c, c.unserved, nil
+	if c = s.lastHandle(actor); c != nil && c.Valid() {
+		return c, false, nil
 	}
-	c, fresh, owner, err := s.adoptTo(ctx, actor, s.unservedHandle)
+	if c != nil && c.unserved {
+		leave, err := s.enter(ctx, actor)
+		if err != nil {
+			return nil, false, err
+		}
+		// If a claim may have written a record in place of this one, it is its handle
+		// that is needed.
+		superseded := c.isSuperseded()
+		leave()
+		if !superseded {
+			return c, true, nil
+		}
+	}
+	c, fresh, owner, err := s.adoptTo(ctx, actor, func(t Token, payload []byte) *Claim { return s.unservedHandle(actor, t, payload) })
 	if err != nil || c != nil {
 		return c, fresh, err
 	}
@@ -341,7 +364,8 @@ func (s *Session) handleToGive(ctx context.Context, actor ActorID) (c *Claim, fr
 	return c, false, err
 }
 
-// unservedHandle makes a handle that is not Valid: a Claim gets another one.
+// unservedHandle makes a handle that is not Valid: a Claim gets another one. The row
+// stays in the inbox: nobody has accepted the actor.
 func (s *Session) unservedHandle(a ActorID, t Token, payload []byte) *Claim {
 	c := &Claim{s: s, actor: a, token: t, payload: payload, unserved: true}
 	c.released.Store(true)

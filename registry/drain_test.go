@@ -136,6 +136,132 @@ func TestDrainPassesOnWhatNobodyHasAccepted(t *testing.T) {
 	})
 }
 
+// cancelling is the strategy that calls f, and chooses the first node.
+func cancelling(f func()) registry.Strategy {
+	return registry.StrategyFunc(func(_ registry.ActorID, candidates []registry.Node, _ *rand.Rand) (registry.NodeID, error) {
+		f()
+		return candidates[0].ID, nil
+	})
+}
+
+// A drain that was cut short has taken up what nobody had accepted, and has not given
+// it away: whoever asks for what the session was given gets it, with what was sent.
+func TestDrainCutShortLeavesWhatNobodyHasAccepted(t *testing.T) {
+	for _, how := range []string{"assignments", "claim", "drain"} {
+		t.Run(how, func(t *testing.T) {
+			b := newBench(t)
+			b.run(func(ctx context.Context, c *client) {
+				s := c.join(ctx, "s")
+				o := on(s)
+				o.Payload = []byte("seed")
+				p := c.place(ctx, "x", o)
+				next := c.join(ctx, "next")
+				short, cancel := c.h.WithCancel(ctx)
+				got, err := s.Drain(short, registry.DrainOptions{Strategy: cancelling(func() { cancel(nil) })})
+				if err == nil || got.Left != 1 {
+					t.Errorf("the drain that was cut short: %+v, %v", got, err)
+				}
+				c.sleep(ctx, time.Second)
+				c.check(ctx)
+				var cl *registry.Claim
+				switch how {
+				case "assignments":
+					for cl = range s.Assignments(ctx) {
+						break
+					}
+				case "claim":
+					cl = c.claim(ctx, s, "x")
+				case "drain":
+					c.drain(ctx, s, registry.DrainOptions{}, registry.Drained{Moved: 1})
+					cl = c.claim(ctx, next, "x")
+				}
+				if !cl.Valid() || string(cl.Payload()) != "seed" || how != "drain" && cl.Token() != p.Owner.Token {
+					t.Errorf("the handle: token %v, valid %v, payload %q; placed with token %v", cl.Token(), cl.Valid(), cl.Payload(), p.Owner.Token)
+				}
+				c.sleep(ctx, time.Second)
+				c.check(ctx)
+				if how == "drain" {
+					return
+				}
+				if again := c.claim(ctx, s, "x"); again != cl {
+					t.Error("it is handed out twice")
+				}
+				served := false
+				c.drain(ctx, s, registry.DrainOptions{HandOff: func(context.Context, *registry.Claim) ([]byte, error) {
+					served = true
+					return nil, nil
+				}}, registry.Drained{Moved: 1})
+				if !served {
+					t.Error("it was served, and not handed off")
+				}
+				c.check(ctx)
+			})
+		})
+	}
+}
+
+// A drain has left in doubt whether it passed an actor on, and a claim of the node, in
+// doubt as well, may have replaced its record since: another drain goes on.
+func TestDrainAfterAClaimInDoubtOfWhatIsPassedOn(t *testing.T) {
+	for _, claimed := range []bool{false, true} {
+		b := newBench(t)
+		b.run(func(ctx context.Context, c *client) {
+			s := c.join(ctx, "s")
+			o := on(s)
+			o.Payload = []byte("seed")
+			c.place(ctx, "x", o)
+			next := c.join(ctx, "next")
+			short, cancel := c.h.WithCancel(ctx)
+			got, err := s.Drain(short, registry.DrainOptions{Strategy: cancelling(func() {
+				c.faulty.commit = func(func() error) error {
+					c.faulty.commit = nil
+					cancel(nil)
+					return store.ErrCommitUnknown
+				}
+			})})
+			if err == nil || got.Left != 1 {
+				t.Errorf("the drain that was cut short: %+v, %v", got, err)
+			}
+			c.abandonClaim(ctx, s, "x", claimed)
+			c.drain(ctx, s, registry.DrainOptions{}, registry.Drained{Moved: 1})
+			if cl := c.claim(ctx, next, "x"); cl == nil || !cl.Valid() {
+				t.Error("it has not come to the next node")
+			}
+			c.sleep(ctx, time.Second)
+			c.check(ctx)
+		})
+	}
+}
+
+// A claim in doubt is settled while a drain passes on what the session was given since:
+// that is not what the claim has got.
+func TestSettlingLeavesToADrainWhatItPassesOn(t *testing.T) {
+	b := newBench(t)
+	b.run(func(ctx context.Context, c *client) {
+		s, other := c.join(ctx, "s"), b.client(c.h, b.options)
+		c.abandonClaim(ctx, s, "x", false)
+		c.faulty.down = true
+		c.sleep(ctx, ttl/6+time.Millisecond) // the first attempt to settle it has failed
+		o := on(s)
+		o.Payload = []byte("seed")
+		other.place(ctx, "x", o)
+		next := other.join(ctx, "next")
+		c.faulty.down = false
+		passed := false
+		c.drain(ctx, s, registry.DrainOptions{Strategy: cancelling(func() {
+			c.sleep(ctx, ttl/6)
+			passed = true
+		})}, registry.Drained{Moved: 1})
+		if got := c.gaveBack(); len(got) != 0 || !passed {
+			t.Errorf("gave back %v while it was passed on", got)
+		}
+		if cl := other.claim(ctx, next, "x"); string(cl.Payload()) != "seed" {
+			t.Errorf("payload %q", cl.Payload())
+		}
+		c.check(ctx)
+	})
+}
+
 func TestDrainHoldsUpNobodyForOne(t *testing.T) {
 	b := newBench(t)
 	b.run(func(ctx context.Context, c *client) {

@@ -77,6 +77,7 @@ type Session struct {
 	waits    map[ActorID]*contention // actors that tasks wait for
 	accepted []*Claim                // given actors whose inbox rows are to be cleared
 	clearing bool                    // a task clears them
+	drains   int                     // calls of Drain under way
 }
 
 func newSession(r *Registry, n NodeID, rec *sessionRecord, o JoinOptions, began time.Duration) *Session {

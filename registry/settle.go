@@ -163,7 +163,7 @@ func (t *settling) keeps(tx store.Tx, me *sessionRecord, rec *actorRecord) (bool
 	if !s.owns(me, rec) {
 		return true, nil
 	}
-	if t.last != nil && t.last.token == rec.token() {
+	if t.last != nil && t.last.token == rec.token() && !t.last.unserved {
 		return !t.last.released.Load(), nil
 	}
 	row, err := s.r.readInbox(tx, s.id, t.actor)

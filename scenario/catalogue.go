@@ -188,6 +188,21 @@ var catalogue = []Scenario{
 		},
 	},
 	{
+		Name:  "crossing",
+		About: "operations on an actor and on its nodes begin at the same instants, some so slow that others are done between their read and their commit",
+		Sometimes: []string{
+			"placed", "found", "full", "transferred", "accepted", "target-refused", "transfer-found", "held", "moved", "released",
+			"drained", "drain-moved", "draining-refused", "left", "rejoined", "doubt-applied", "audited",
+		},
+		MinSeeds: 200,
+		shape: shape{
+			nodes: 4, workers: 2, actors: 5, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
+			think: time.Second, faults: 6, menu: crossingFaults, also: crossings, together: true, crossing: true,
+			capacities: []int64{0, 2},
+			mix:        mix{claim: 3, use: 1, write: 1, guard: 1, release: 3, transfer: 2, place: 10, lookup: 1},
+		},
+	},
+	{
 		Name:      "mixed",
 		About:     "everything at once: five nodes, all operations, every kind of fault",
 		Sometimes: []string{"held", "moved", "takeover", "released", "left", "silent", "revoked", "degraded", "recovered", "lost", "rejoined", "doubt-applied", "doubt-dropped", "crashed", "audited"},

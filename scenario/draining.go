@@ -102,6 +102,15 @@ func (l *life) demandDrained(ctx context.Context, s *registry.Session) {
 	}
 }
 
+// grantedAfterDrain checks that a session which has given everything away, and gets no
+// more, is not handed out a handle that is valid.
+func (r *run) grantedAfterDrain(c *registry.Claim) {
+	s := c.Session()
+	if at, ok := r.give.drained[session{s.Node(), s.Incarnation()}]; ok && c.Valid() {
+		r.world.Fail("owned-after-drain", fmt.Errorf("token %v of %q was handed out %v after %q had drained", c.Token(), c.Actor(), r.world.Now()-at, s.Node()))
+	}
+}
+
 // rebalance gives away what is too much.
 func (l *life) rebalance(ctx context.Context, st Step) {
 	if l.givesAway != "" {

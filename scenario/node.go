@@ -164,6 +164,9 @@ func (l *life) next(ctx context.Context, worker int) (st Step) {
 		if i := int(l.now() / beat); i < len(*steps) {
 			st = (*steps)[i]
 		}
+		if st.After != 0 {
+			l.sleep(ctx, st.After)
+		}
 		return st
 	}
 	if len(*steps) == 0 {

@@ -183,6 +183,7 @@ func (l *life) grant(actor int, c *registry.Claim) {
 			r.happened(evOverlap)
 		}
 	}
+	r.grantedAfterDrain(c)
 	r.handedOut(l, actor, c)
 	r.gap(actor, c.Token())
 	r.granted(actor, c.Token(), session{c.Session().Node(), c.Session().Incarnation()})

@@ -17,8 +17,8 @@ import (
 // with the one after. The workload ends with the faults, whatever is left.
 type Program struct {
 	// Beat, when not 0, makes all workers begin their steps at its multiples, in
-	// true time: at the n-th, from 0 on, each that is not busy does its n-th
-	// step, and Step.After counts for nothing.
+	// true time: at the n-th, from 0 on, each that is not busy begins its n-th
+	// step, with the pause Step.After.
 	Beat    time.Duration
 	Scripts []Script // each worker at most once
 }
@@ -189,7 +189,11 @@ func (s Scenario) Program(seed uint64) Program {
 			var script []Step
 			script, all = all[:steps:steps], all[steps:]
 			for i := range script {
-				script[i] = sh.step(r, i)
+				if sh.crossing {
+					script[i] = sh.crossingStep(r, i, node, worker)
+				} else {
+					script[i] = sh.step(r, i)
+				}
 			}
 			p.Scripts = append(p.Scripts, Script{Node: node, Worker: worker, Steps: script})
 		}

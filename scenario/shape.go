@@ -33,6 +33,8 @@ type shape struct {
 	// together makes all workers begin their operations at the same instants,
 	// on the same actor.
 	together bool
+	// crossing draws the steps of a beat so that they cross each other; with together.
+	crossing bool
 	// batches makes a quarter of the claims one of all actors at once, and nodes give
 	// back all that they have in one call.
 	batches bool

@@ -15,6 +15,7 @@ type tenure struct {
 	session session
 	since   time.Duration
 	over    bool // its end may have begun
+	given   bool // by the registry, which looks at the capacity
 }
 
 // granted notes that a session has the handle of an actor. It may be a new one, after
@@ -68,6 +69,19 @@ func (r *run) ownedSince(at time.Duration, match func(session) bool) int {
 	n := 0
 	for _, t := range r.tenures { //determinism:allow a count
 		if !t.over && t.since <= at && match(t.session) {
+			n++
+		}
+	}
+	return n
+}
+
+// ownedBefore returns how many actors a session owned when a token was made: those with
+// lower tokens which it owns still. Capacities are so small that the registry is never
+// allowed to exceed them.
+func (r *run) ownedBefore(token registry.Token, owner session) int {
+	n := 0
+	for key, t := range r.tenures { //determinism:allow a count
+		if !t.over && key.token < token && t.session == owner {
 			n++
 		}
 	}
