@@ -166,7 +166,10 @@ func TestDrainCutShortLeavesWhatNobodyHasAccepted(t *testing.T) {
 				var cl *registry.Claim
 				switch how {
 				case "assignments":
-					for cl = range s.Assignments(ctx) {
+					for got, err := range s.Assignments(ctx) {
+						if cl = got; err != nil {
+							t.Error(err)
+						}
 						break
 					}
 				case "claim":

@@ -109,10 +109,8 @@ func (r *run) given(actor int, token registry.Token, to session, began time.Dura
 	r.acquired(actor, token, to)
 	r.tenures[holding{actor, token}].given = true
 	if limit := r.give.capacity[to]; limit > 0 {
-		for key, t := range r.tenures { //determinism:allow any that breaks the rule
-			if owned := r.ownedBefore(key.token, to); t.given && !t.over && t.session == to && int64(owned) >= limit {
-				fail("over-capacity", "token %v made it own more than %d, which it owned already; its capacity is %d", key.token, owned, limit)
-			}
+		if newest, owned := r.newestGiven(to); int64(owned) >= limit {
+			fail("over-capacity", "it owned %d already when token %v was made, its capacity is %d", owned, newest, limit)
 		}
 	}
 	r.tokens[actor] = append(r.tokens[actor], token)

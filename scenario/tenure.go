@@ -75,15 +75,19 @@ func (r *run) ownedSince(at time.Duration, match func(session) bool) int {
 	return n
 }
 
-// ownedBefore returns how many actors a session owned when a token was made: those with
-// lower tokens which it owns still. Capacities are so small that the registry is never
-// allowed to exceed them.
-func (r *run) ownedBefore(token registry.Token, owner session) int {
-	n := 0
-	for key, t := range r.tenures { //determinism:allow a count
-		if !t.over && key.token < token && t.session == owner {
-			n++
+// newestGiven returns the highest token that a session owns by a gift, and how many
+// actors it owned when that was made: those with lower tokens which it owns still.
+// Capacities are so small that the registry is never allowed to exceed them.
+func (r *run) newestGiven(s session) (newest registry.Token, owned int) {
+	for key, t := range r.tenures {
+		if t.given && !t.over && t.session == s {
+			newest = max(newest, key.token)
 		}
 	}
-	return n
+	for key, t := range r.tenures {
+		if !t.over && t.session == s && key.token < newest {
+			owned++
+		}
+	}
+	return newest, owned
 }
