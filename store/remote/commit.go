@@ -18,6 +18,9 @@ func (t *attempt) Commit() error {
 		return unsent(err)
 	}
 	err := t.commit()
+	if errors.Is(err, store.ErrCommitUnknown) {
+		t.engine.count(&t.engine.stats.Doubts)
+	}
 	t.used = true
 	t.data, t.ends = nil, nil
 	for _, w := range t.watches {
@@ -64,7 +67,7 @@ func (t *attempt) sendCommit(w writes) error {
 	e.mu.Unlock()
 	t.step++
 	req := encodeCommit(e.header(t.link), t.txn, t.step, number, w)
-	reply, err := e.request(t.ctx, t.link, methodCommit, req, e.o.CallTimeout)
+	reply, err := e.request(t.ctx, t.link, methodCommit, req, 0)
 	if err != nil {
 		return t.uncommitted(err)
 	}

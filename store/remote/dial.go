@@ -84,7 +84,7 @@ func (e *Engine) choose(tried []int) (l *link, i int, dialling clock.Event, err 
 		s.link = nil // the server may have forgotten it
 	}
 	if s.link != nil {
-		e.current = best
+		e.use(best)
 		return s.link, best, nil, nil
 	}
 	if s.dialling != nil {
@@ -92,6 +92,15 @@ func (e *Engine) choose(tried []int) (l *link, i int, dialling clock.Event, err 
 	}
 	s.dialling = e.host.NewEvent()
 	return nil, best, nil, nil
+}
+
+// use makes a server the one that is used. The caller holds the lock.
+func (e *Engine) use(i int) {
+	e.current = i
+	if e.inUse != i {
+		e.inUse = i
+		e.stats.Switches++
+	}
 }
 
 func (e *Engine) linked(i int) bool {
@@ -102,17 +111,20 @@ func (e *Engine) linked(i int) bool {
 
 // dial makes a link to a server, and lets those who wait for it know.
 func (e *Engine) dial(ctx context.Context, i int) (*link, error) {
+	begun := e.host.Uptime()
 	l, err := e.greet(ctx, i)
 	e.mu.Lock()
 	s := &e.servers[i]
 	dialling := s.dialling
 	s.dialling = nil
 	if err == nil {
-		s.link, s.failures, e.current = l, 0, i
+		s.link, s.failures = l, 0
+		e.stats.Links++
+		e.use(i)
 	}
 	e.mu.Unlock()
 	dialling.Set()
-	if err != nil && !errors.Is(ctx.Err(), context.Canceled) {
+	if err != nil && !e.impatient(ctx, begun, 0) {
 		e.failed(i, nil)
 	}
 	return l, err
@@ -209,15 +221,29 @@ func (e *Engine) overWatch(l *link, n uint64) {
 	}
 }
 
-// request sends a request on a link and judges the server by what comes back.
-func (e *Engine) request(ctx context.Context, l *link, method string, req []byte, most time.Duration) ([]byte, error) {
-	reply, err := e.call(ctx, l.address, method, req, most)
+// patience is the part of Options.CallTimeout after which a server is blamed when a
+// caller gives up on it.
+const patience = 4
+
+// impatient reports whether a call that began then has no reply because its caller
+// did not wait for long.
+func (e *Engine) impatient(ctx context.Context, begun, longer time.Duration) bool {
+	return ctx.Err() != nil && e.host.Uptime()-begun < longer+e.o.CallTimeout/patience
+}
+
+// request sends a request on a link, whose answer may take so long as the server
+// says and Options.CallTimeout more, and judges the server by what comes back.
+func (e *Engine) request(ctx context.Context, l *link, method string, req []byte, longer time.Duration) ([]byte, error) {
+	begun := e.host.Uptime()
+	reply, err := e.call(ctx, l.address, method, req, longer+e.o.CallTimeout)
 	switch {
 	case err == nil:
 		e.answered(l)
 		return reply, nil
-	case errors.Is(err, store.ErrClosed), errors.Is(ctx.Err(), context.Canceled), errors.Is(err, network.ErrTooLarge), e.isClosed():
+	case errors.Is(err, network.ErrTooLarge), e.isClosed():
 		return nil, err // it says nothing about the server
+	case e.impatient(ctx, begun, longer):
+		return nil, err
 	case errors.Is(err, network.ErrRefused), errors.Is(err, network.ErrUnknownAddress):
 		e.failed(l.server, l)
 	default:

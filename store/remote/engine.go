@@ -26,9 +26,11 @@ type Engine struct {
 	mu      sync.Mutex // never held over a call or a wait
 	closed  bool
 	servers []server
-	current int      // the server that is used, unless it is to be avoided
+	current int      // the server to use, unless it is to be avoided
+	inUse   int      // the server of the last transaction
 	calls   cancels  // of the calls under way
 	watches watchSet // not ended
+	stats   Stats
 }
 
 var _ store.Engine = (*Engine)(nil)
@@ -100,6 +102,28 @@ func (e *Engine) isClosed() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.closed
+}
+
+// Stats counts what a client has met.
+type Stats struct {
+	Links    uint64 // places that servers gave it
+	Switches uint64 // times that it went to another server
+	Doubts   uint64 // commits that ended with store.ErrCommitUnknown
+	Resumed  uint64 // waits for a watch that got an answer after one was lost
+}
+
+// Stats returns the client's counts.
+func (e *Engine) Stats() Stats {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.stats
+}
+
+// count counts one more.
+func (e *Engine) count(n *uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	*n++
 }
 
 // cancels are functions to call when something ends.

@@ -127,6 +127,9 @@ func TestACopyOfACommitIsNotAppliedTwice(t *testing.T) {
 		if len(first) == 0 || string(first) != string(second) {
 			t.Errorf("the copy was answered %x, the first %x", second, first)
 		}
+		if n := b.last["server-0"].Stats().Copies; n != 1 {
+			t.Errorf("%d copies were counted", n)
+		}
 	})
 }
 
@@ -200,7 +203,7 @@ func TestACommitWithoutAReplyIsInDoubt(t *testing.T) {
 			}
 			err := b.add()
 			b.want(err, store.ErrCommitUnknown, "commit")
-			if store.Retryable(err) || sent != 1 {
+			if store.Retryable(err) || sent != 1 || b.engine.Stats().Doubts != 1 {
 				t.Errorf("%d requests were sent, error %v", sent, err)
 			}
 			b.host.tamper = nil
@@ -295,7 +298,7 @@ func TestATransactionThatIsIdleForTooLongIsOver(t *testing.T) {
 			t.Errorf("%v is not retryable", err)
 		}
 		b.holds(0)
-		if st := b.last["server-0"].Stats(); st.Txns != 0 || st.Bytes != 0 {
+		if st := b.last["server-0"].Stats(); st.Txns != 0 || st.Bytes != 0 || st.Expired != 2 {
 			t.Errorf("the server still has %+v", st)
 		}
 	})
@@ -424,10 +427,54 @@ func TestTheClientStaysWithAServerUntilItFails(t *testing.T) {
 		b.world.Lookup("server-0").Restart()
 		b.must(b.host.Sleep(b.ctx, 20*time.Second))
 		at("server-1")
+		if n := b.engine.Stats(); n != (Stats{Links: 2, Switches: 1}) {
+			t.Errorf("the client counted %+v", n)
+		}
 		b.world.Net().Cut("client", "server-1")
 		_, err = b.begin().Get([]byte("a"))
 		b.want(err, store.ErrUnavailable, "get")
 		at("server-0")
+	})
+}
+
+// A caller that gives up soon, or whose watch does not fire, says nothing about the
+// server.
+func TestAServerIsNotBlamedForAnImpatientCaller(t *testing.T) {
+	onBench(t, 2, ServerOptions{}, Options{}, func(b *bench) {
+		ctx, cancel := b.host.WithTimeout(b.ctx, 50*time.Microsecond) // less than a round trip
+		_, err := b.engine.Begin(ctx).Get([]byte("a"))
+		b.want(err, context.DeadlineExceeded, "connect")
+		cancel()
+		w := b.watching("a")
+		for range 5 {
+			ctx, cancel := b.host.WithTimeout(b.ctx, 3*time.Second)
+			b.want(w.Wait(ctx), context.DeadlineExceeded, "watch")
+			cancel()
+			ctx, cancel = b.host.WithTimeout(b.ctx, 50*time.Microsecond)
+			_, err = b.engine.Begin(ctx).Get([]byte("a"))
+			b.want(err, context.DeadlineExceeded, "get")
+			cancel()
+		}
+		b.must(b.add())
+		if n := b.engine.Stats(); n != (Stats{Links: 1}) {
+			t.Errorf("the client counted %+v", n)
+		}
+	})
+}
+
+// Whoever waits for long and gives up does blame it, also before CallTimeout.
+func TestAServerIsBlamedForSilence(t *testing.T) {
+	onBench(t, 2, ServerOptions{}, Options{CallTimeout: 2 * time.Second}, func(b *bench) {
+		b.must(b.add())
+		b.world.Net().Cut("server-0", "client")
+		ctx, cancel := b.host.WithTimeout(b.ctx, time.Second)
+		_, err := b.engine.Begin(ctx).Get([]byte("a"))
+		b.want(err, context.DeadlineExceeded, "get")
+		cancel()
+		b.must(b.add())
+		if n := b.engine.Stats(); n != (Stats{Links: 2, Switches: 1}) {
+			t.Errorf("the client counted %+v", n)
+		}
 	})
 }
 
@@ -455,7 +502,7 @@ func TestAClosedServer(t *testing.T) {
 		b.must(err)
 		b.must(s.Close())
 		b.must(s.Close())
-		if st := s.Stats(); st != (ServerStats{}) {
+		if st := s.Stats(); st.Clients+st.Txns+st.Bytes+st.Watches != 0 {
 			t.Errorf("a closed server has %+v", st)
 		}
 		_, err = tx.Get([]byte("n"))

@@ -29,7 +29,7 @@ const maxText = 400
 // it is the request that is.
 const helloPadding = 1024
 
-// maxRows bounds the rows of one reply.
+// maxRows bounds the rows that a client takes from one reply.
 const maxRows = 100_000
 
 // encodeFault returns a reply that says what went wrong.

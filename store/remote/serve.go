@@ -76,7 +76,7 @@ func (s *Server) step(req readRequest, size int, over *leftovers) (*txn, *copied
 			return nil, nil, err
 		}
 	case t == nil:
-		return nil, nil, s.expired()
+		return nil, nil, s.ended()
 	case req.step == t.step:
 		return nil, &copied{t.done, func() []byte {
 			s.mu.Lock()
@@ -93,7 +93,7 @@ func (s *Server) step(req readRequest, size int, over *leftovers) (*txn, *copied
 	return t, nil, nil
 }
 
-func (s *Server) expired() error {
+func (s *Server) ended() error {
 	return fmt.Errorf("%w: the server has ended the transaction, as it does after %v without a call", store.ErrUnavailable, s.o.TxnIdle)
 }
 
@@ -174,13 +174,17 @@ func (s *Server) fitting(values [][]byte) [][]byte {
 	return values
 }
 
+// pageRows bounds the rows of one answer to a range, and so what a range of large
+// rows costs the server before it is cut.
+const pageRows = 1024
+
 // readRange reads as many rows as have room in a reply. A range whose rows may not
 // is looked at first, by a snapshot read, so that what does not travel adds no read
 // conflict.
 func (s *Server) readRange(t *txn, reader store.Reader, r read, res *result) (err error) {
-	limit := min(r.limit, maxRows)
+	limit := min(r.limit, pageRows)
 	if limit == 0 {
-		limit = maxRows
+		limit = pageRows
 	}
 	cut := limit < r.limit || r.limit == 0
 	if sure := s.room() / (8 + store.MaxKeyBytes + store.MaxValueBytes); limit > sure {
@@ -266,6 +270,7 @@ func (s *Server) beginCommit(req commitRequest, size int, over *leftovers) (*txn
 		return nil, nil, nil, err
 	}
 	if o := c.outcomes[req.number]; o != nil {
+		s.copies++
 		return nil, nil, &copied{o.done, func() []byte {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -288,7 +293,7 @@ func (s *Server) beginCommit(req commitRequest, size int, over *leftovers) (*txn
 			return refused(err)
 		}
 	case t == nil:
-		return refused(s.expired())
+		return refused(s.ended())
 	case req.step != t.step+1 || t.busy:
 		return refused(fmt.Errorf("%w: a commit at step %d of a transaction comes after step %d", store.ErrUnavailable, req.step, t.step))
 	}

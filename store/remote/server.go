@@ -41,6 +41,9 @@ type Server struct {
 	last    uint64     // the number of the last client
 	txns    int        // of all clients
 	bytes   int        // of all clients
+	copies  uint64     // ServerStats.Copies
+	unknown uint64     // ServerStats.Strangers
+	expired uint64     // ServerStats.Expired
 }
 
 // NewServer serves inner on the network of h until [Server.Close] or the end of
@@ -76,8 +79,8 @@ func (s *Server) methods() []method {
 }
 
 // Close refuses all further work, gives up what is under way and ends the watches.
-// Clients see store.ErrUnavailable; a commit that the engine has already been
-// given runs on. Close does not close the engine. Closing again does nothing.
+// Clients see store.ErrUnavailable, and store.ErrCommitUnknown from a commit that
+// was under way. Close does not close the engine. Closing again does nothing.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -98,19 +101,23 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// ServerStats are the sizes of what a server remembers.
+// ServerStats are the sizes of what a server remembers, and counts since its start.
 type ServerStats struct {
 	Clients int
 	Txns    int // under way
 	Bytes   int // that they hold
 	Watches int
+
+	Copies    uint64 // commits that came again and got the answer of the first
+	Strangers uint64 // requests of clients that the server did not know
+	Expired   uint64 // transactions that were idle for too long
 }
 
-// Stats returns the sizes of what the server remembers.
+// Stats returns the sizes of what the server remembers, and its counts.
 func (s *Server) Stats() ServerStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := ServerStats{Clients: len(s.clients), Txns: s.txns, Bytes: s.bytes}
+	st := ServerStats{Clients: len(s.clients), Txns: s.txns, Bytes: s.bytes, Copies: s.copies, Strangers: s.unknown, Expired: s.expired}
 	for e := s.byUse.Front(); e != nil; e = e.Next() {
 		st.Watches += len(e.Value.(*client).watches)
 	}
@@ -142,6 +149,7 @@ func (s *Server) enter(h header, over *leftovers) (*client, error) {
 	s.expire(over)
 	c := s.clients[h.client]
 	if h.boot != s.boot || c == nil {
+		s.unknown++
 		return nil, errGone
 	}
 	c.used = s.host.Uptime()
@@ -182,6 +190,7 @@ func (s *Server) expireTxns(c *client, over *leftovers) {
 		if now-t.used <= s.o.TxnIdle || t.busy {
 			return
 		}
+		s.expired++
 		s.drop(t, over)
 	}
 }

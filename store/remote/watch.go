@@ -142,6 +142,9 @@ func (w *watch) Wait(ctx context.Context) error {
 		}
 		answered := w.poll(wait, failures >= w.engine.o.PollRetries)
 		if answered {
+			if failures > 0 {
+				w.engine.count(&w.engine.stats.Resumed)
+			}
 			failures = 0
 			continue
 		}
@@ -156,7 +159,7 @@ func (w *watch) poll(ctx context.Context, last bool) (answered bool) {
 	e := w.engine
 	most := min(e.o.Poll, w.link.limits.poll)
 	req := watchRequest{header: e.header(w.link), watch: w.number, forMsec: uint32(most / time.Millisecond)}
-	reply, err := e.request(ctx, w.link, methodWatch, req.encode(), most+e.o.CallTimeout)
+	reply, err := e.request(ctx, w.link, methodWatch, req.encode(), most)
 	if err != nil {
 		if last && ctx.Err() == nil {
 			w.end(fmt.Errorf("remote: watch: %w: %w", store.ErrUnavailable, err))

@@ -69,8 +69,8 @@ func TestAWatchIsResumed(t *testing.T) {
 		w := b.watching("a")
 		b.changed("a")
 		b.must(w.Wait(b.ctx))
-		if lost != 3 {
-			t.Errorf("%d replies were lost", lost)
+		if n := b.engine.Stats().Resumed; lost != 3 || n != 1 {
+			t.Errorf("%d replies were lost, and the watch resumed %d times", lost, n)
 		}
 	})
 }
