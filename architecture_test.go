@@ -38,6 +38,7 @@ var table = []row{
 	{folder: "store/disk", may: []string{"store/optimistic"}, modules: []string{
 		"github.com/cespare/xxhash/v2", "github.com/gofrs/flock", "go.etcd.io/bbolt",
 	}},
+	{folder: "store/remote", may: []string{"host", "store"}},
 	{folder: "store/storetest", may: []string{"host", "store"}, modules: []string{"pgregory.net/rapid"}}, // host: its tasks contend in the simulator too
 	{folder: "store/fdb", may: []string{"store"}, modules: []string{"github.com/apple/foundationdb/bindings/go"}},
 	{folder: "registry", may: []string{"host", "store"}},
@@ -117,6 +118,9 @@ func TestTableRejects(t *testing.T) {
 		{"store", "store/optimistic", "may not import"},
 		{"store/memory", "github.com/tidwall/btree", "may not import"},
 		{"store/memory", "host", "may not import"},
+		{"store/remote", "sim", "may not import"},
+		{"store/remote", "network/httpnet", "may not import"},
+		{"store/remote", "store/memory", "may not import"},
 		{"registry", "store/memory", "may not import"},
 		{"registry", "store/disk", "may not import"},
 		{"store/disk", "store/memory", "may not import"},

@@ -203,6 +203,20 @@ var catalogue = []Scenario{
 		},
 	},
 	{
+		Name:  "remote",
+		About: "the store is behind two servers, which crash, and whose requests and answers are lost, late and doubled",
+		Sometimes: []string{
+			"copied", "stranger", "switched", "remote-doubt", "doubt-applied", "doubt-dropped",
+			"takeover", "revoked", "recovered", "lost", "rejoined", "moved", "released", "audited",
+		},
+		MinSeeds: 100,
+		shape: shape{
+			nodes: 4, remotes: 2, workers: 2, actors: 4, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
+			think: time.Second, faults: 14, menu: remoteFaults, batches: true, hasty: true,
+			mix: mix{claim: 5, wait: 4, use: 2, write: 3, guard: 3, release: 4, transfer: 1, lookup: 3, leave: 1},
+		},
+	},
+	{
 		Name:      "mixed",
 		About:     "everything at once: five nodes, all operations, every kind of fault",
 		Sometimes: []string{"held", "moved", "takeover", "released", "left", "silent", "revoked", "degraded", "recovered", "lost", "rejoined", "doubt-applied", "doubt-dropped", "crashed", "audited"},

@@ -27,7 +27,7 @@ var storeOnly = map[faults.Kind]string{
 
 // choices returns what the scenario may draw on a kind of store.
 func (s Scenario) choices(kind string) []faults.Choice {
-	return slices.DeleteFunc(s.shape.menu(&s.shape, serversOf(kind)), func(c faults.Choice) bool {
+	return slices.DeleteFunc(s.shape.menu(&s.shape, s.shape.serversOf(kind)), func(c faults.Choice) bool {
 		only, ok := storeOnly[c.Kind]
 		return ok && only != kind
 	})
@@ -42,7 +42,7 @@ func (s Scenario) plan(c Config, kind string) (faults.Plan, error) {
 	for i := range nodes {
 		nodes[i] = nodeName(i)
 	}
-	st := serversOf(kind)
+	st := s.shape.serversOf(kind)
 	swarm, err := faults.Swarm{
 		Kinds:     s.choices(kind),
 		Targets:   nodes,
@@ -179,4 +179,19 @@ func everything(s *shape, st servers) []faults.Choice {
 		faults.Choice{Kind: faults.Loss, AmountMin: 0.02, AmountMax: 0.4},
 	)
 	return append(all, doubtFaults(s, st)[:3]...)
+}
+
+// remoteFaults are those of everything, more often at the servers between nodes and
+// store, whose requests come twice.
+func remoteFaults(s *shape, st servers) []faults.Choice {
+	all := everything(s, st)
+	for i := range all {
+		switch c := &all[i]; c.Kind { //nolint:exhaustive // the others stay as they are
+		case faults.ServerCrash:
+			c.Weight = 4
+		case faults.Duplicate, faults.Loss:
+			c.Peers, c.Weight = st.front, 2
+		}
+	}
+	return all
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/kelpie-registry/kelpie/registry"
 	"github.com/kelpie-registry/kelpie/sim"
 	"github.com/kelpie-registry/kelpie/store"
+	"github.com/kelpie-registry/kelpie/store/remote"
 )
 
 // run is one world while it runs.
@@ -34,6 +35,9 @@ type run struct {
 	monitor    *linearizability.Monitor
 	operations int
 	events     [eventCount]uint64
+
+	remotes []*remote.Server // of all lives of all of them
+	clients []*remote.Engine
 
 	herd    herded
 	members []member // every session that was joined
@@ -112,6 +116,7 @@ func (r *run) toEnd(keepHistory bool) Result {
 		w.Fail("not-live", fmt.Errorf("the audit had not ended at %v", horizon))
 		runErr = w.Failure()
 	}
+	r.countRemotes()
 	stats := w.Stats()
 	res := Result{
 		Scenario: r.scenario.Name, Store: r.store, Seed: w.Seed(), Plan: r.plan,

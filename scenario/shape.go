@@ -22,6 +22,7 @@ const opTimeout = 4 * time.Second
 // shape is what makes one scenario different from another.
 type shape struct {
 	nodes   int // processes that join; named node-1, node-2, …
+	remotes int // servers of store/remote between nodes and store; 0: none
 	workers int // tasks that operate, for each process
 	actors  int
 

@@ -72,6 +72,10 @@ const (
 	evDrainRefused                   // a session that drains refused a claim
 	evPassedOn                       // a drain moved an actor that nobody had accepted
 	evRebalanced                     // a rebalance moved an actor
+	evCopied                         // a server between nodes and store got a commit twice, and committed once
+	evStranger                       // … or did not know a client any more
+	evSwitched                       // a client went to another such server
+	evRemoteDoubt                    // … or a commit there stayed without an answer
 	evAudited                        // the audit claimed every actor
 	eventCount
 )
@@ -86,7 +90,8 @@ var eventNames = [eventCount]string{
 	"told-joining", "told-ready", "told-left", "told-failed", "told-degraded", "told-recovered", "told-draining", "told-forgotten",
 	"resumed", "compacted", "late-row", "agreed", "snapshot-agreed", "monitor-revoked", "marked", "unmarked", "swept", "forgotten", "conflicted", "revoke-limited", "revoke-limit-over",
 	"placed", "found", "no-node", "full", "drained", "drain-moved", "drain-freed", "drain-kept", "drain-resumed",
-	"draining-refused", "passed-on", "rebalanced", "audited",
+	"draining-refused", "passed-on", "rebalanced",
+	"copied", "stranger", "switched", "remote-doubt", "audited",
 }
 
 func (r *run) happened(e event) { r.events[e]++ }

@@ -23,7 +23,16 @@ type servers struct {
 	front []string // those that its clients talk to
 }
 
-func serversOf(kind string) servers {
+func (s *shape) serversOf(kind string) servers {
+	st := engineServers(kind)
+	if s.remotes == 0 {
+		return st
+	}
+	return servers{all: append(st.all, remoteNames(s.remotes)...), front: remoteNames(s.remotes)}
+}
+
+// engineServers are those of the engine itself.
+func engineServers(kind string) servers {
 	if kind == StoreMemory {
 		return servers{all: []string{memoryServer}, front: []string{memoryServer}}
 	}
@@ -35,6 +44,14 @@ func serversOf(kind string) servers {
 
 // startStore starts the run's store and returns what shows its faults.
 func (r *run) startStore() faults.Handlers {
+	handlers := r.startEngine()
+	if r.shape.remotes > 0 {
+		r.startRemotes(handlers)
+	}
+	return handlers
+}
+
+func (r *run) startEngine() faults.Handlers {
 	if r.store == StoreMemory {
 		return r.startMemory()
 	}

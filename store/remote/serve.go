@@ -1,0 +1,382 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/kelpie-registry/kelpie/clock"
+	"github.com/kelpie-registry/kelpie/store"
+)
+
+// refusal is the reply to a request that was not served.
+func refusal(err error) []byte {
+	if errors.Is(err, errGone) {
+		return encodeFault(statusGone, err)
+	}
+	return encodeFault(statusRefused, err)
+}
+
+// held is how many bytes of a request its transaction keeps.
+func held(ws []write, body []byte) int {
+	if len(ws) == 0 {
+		return 0
+	}
+	return len(body)
+}
+
+// copied is what a copy of a request waits for.
+type copied struct {
+	done  clock.Event
+	reply func() []byte
+}
+
+// serveRead serves one step of a transaction.
+func (s *Server) serveRead(ctx context.Context, body []byte) ([]byte, error) {
+	req, err := decodeRead(body)
+	if err != nil {
+		return nil, err
+	}
+	var over leftovers
+	t, of, err := s.step(req, held(req.writes, body), &over)
+	over.end()
+	switch {
+	case err != nil:
+		return refusal(err), nil
+	case of != nil:
+		if err := of.done.Wait(ctx); err != nil {
+			return nil, err
+		}
+		return of.reply(), nil
+	}
+	for _, w := range req.writes {
+		w.apply(t.inner)
+	}
+	reply := s.answer(t, req.read)
+	s.stepped(t, reply)
+	return reply, nil
+}
+
+// step begins a step of a transaction, and the transaction with its first. For a
+// copy of one it returns where the answer comes.
+func (s *Server) step(req readRequest, size int, over *leftovers) (*txn, *copied, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, err := s.enter(req.header, over)
+	if err != nil {
+		return nil, nil, err
+	}
+	t := c.txns[req.txn]
+	switch {
+	case t == nil && req.step == 1:
+		if t, err = s.begin(c, req.txn); err != nil {
+			return nil, nil, err
+		}
+	case t == nil:
+		return nil, nil, s.ended()
+	case req.step == t.step:
+		return nil, &copied{t.done, func() []byte {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return t.reply
+		}}, nil
+	case req.step != t.step+1 || t.busy:
+		return nil, nil, fmt.Errorf("%w: step %d of a transaction comes after step %d", store.ErrUnavailable, req.step, t.step)
+	}
+	if err := s.advance(t, size); err != nil {
+		s.drop(t, over)
+		return nil, nil, err
+	}
+	return t, nil, nil
+}
+
+func (s *Server) ended() error {
+	return fmt.Errorf("%w: the server has ended the transaction, as it does after %v without a call", store.ErrUnavailable, s.o.TxnIdle)
+}
+
+// advance begins the next step of a transaction.
+func (s *Server) advance(t *txn, size int) error {
+	if err := s.hold(t, size); err != nil {
+		return err
+	}
+	s.grow(t, -len(t.reply))
+	t.reply = nil
+	t.step++
+	t.busy = true
+	t.client.busy++
+	t.done = s.host.NewEvent()
+	return nil
+}
+
+// stepped ends a step.
+func (s *Server) stepped(t *txn, reply []byte) {
+	s.mu.Lock()
+	t.busy, t.reply = false, reply
+	t.client.busy--
+	t.used = s.host.Uptime()
+	dropped := t.dropped
+	if !dropped {
+		s.grow(t, len(reply))
+		t.client.byUse.MoveToBack(t.place)
+	}
+	s.mu.Unlock()
+	t.done.Set()
+	if dropped {
+		t.inner.Cancel()
+		t.cancel()
+	}
+}
+
+// answer reads from the inner transaction.
+func (s *Server) answer(t *txn, r read) []byte {
+	res, err := s.read(t, r)
+	if err != nil {
+		return encodeFault(statusFailed, err)
+	}
+	return res.append([]byte{byte(statusOK)}, r.kind)
+}
+
+func (s *Server) read(t *txn, r read) (res result, err error) {
+	reader := store.Reader(t.inner)
+	if r.snapshot {
+		reader = t.inner.Snapshot()
+	}
+	switch r.kind {
+	case readNothing:
+	case readKeys:
+		res.values, err = reader.GetAll(r.keys...)
+		res.values = s.fitting(res.values)
+	case readRange:
+		err = s.readRange(t, reader, r, &res)
+	case readVersion:
+		res.version, err = t.inner.ReadVersion()
+	case readWatch:
+		err = s.setWatch(t, r)
+	}
+	return res, err
+}
+
+// room is how many bytes of a reply are for what was read.
+func (s *Server) room() int { return s.o.MessageBytes - 64 }
+
+// fitting returns the first values that have room in a reply: one at least. The
+// client asks for the others.
+func (s *Server) fitting(values [][]byte) [][]byte {
+	room := s.room()
+	for i, v := range values {
+		if room -= 5 + len(v); room < 0 {
+			return values[:max(i, 1)]
+		}
+	}
+	return values
+}
+
+// pageRows bounds the rows of one answer to a range, and so what a range of large
+// rows costs the server before it is cut.
+const pageRows = 1024
+
+// readRange reads as many rows as have room in a reply. A range whose rows may not
+// is looked at first, by a snapshot read, so that what does not travel adds no read
+// conflict.
+func (s *Server) readRange(t *txn, reader store.Reader, r read, res *result) (err error) {
+	limit := min(r.limit, pageRows)
+	if limit == 0 {
+		limit = pageRows
+	}
+	cut := limit < r.limit || r.limit == 0
+	if sure := s.room() / (8 + store.MaxKeyBytes + store.MaxValueBytes); limit > sure {
+		rows, _, err := t.inner.Snapshot().GetRange(r.begin, r.end, store.RangeOptions{Limit: limit, Reverse: r.reverse})
+		if err != nil {
+			return err
+		}
+		room := s.room()
+		for i, kv := range rows {
+			if room -= 8 + len(kv.Key) + len(kv.Value); room < 0 {
+				limit, cut = max(i, 1), true
+				break
+			}
+		}
+	}
+	o := store.RangeOptions{Limit: limit, Reverse: r.reverse}
+	if !cut {
+		o.Limit = r.limit
+	}
+	res.rows, res.more, err = reader.GetRange(r.begin, r.end, o)
+	return err
+}
+
+// setWatch sets a watch that counts once the transaction has committed.
+func (s *Server) setWatch(t *txn, r read) error {
+	s.mu.Lock()
+	n := len(t.client.watches) + len(t.watches)
+	s.mu.Unlock()
+	if n >= s.o.Watches {
+		return fmt.Errorf("%w: the limit of %d watches of one client is reached", store.ErrUnavailable, s.o.Watches)
+	}
+	w, err := t.inner.Watch(r.keys[0])
+	if err != nil {
+		return err
+	}
+	if t.watches == nil {
+		t.watches = make(map[uint64]store.Watch)
+	}
+	t.watches[r.watch] = w // who serves a step has the transaction for itself
+	return nil
+}
+
+// serveCommit commits a transaction, once however often the request comes.
+func (s *Server) serveCommit(ctx context.Context, body []byte) ([]byte, error) {
+	req, err := decodeCommit(body)
+	if err != nil {
+		return nil, err
+	}
+	var over leftovers
+	t, o, of, err := s.beginCommit(req, held(req.writes, body), &over)
+	over.end()
+	switch {
+	case err != nil:
+		return refusal(err), nil
+	case of != nil:
+		if err := of.done.Wait(ctx); err != nil {
+			return nil, err
+		}
+		return of.reply(), nil
+	}
+	for _, w := range req.writes {
+		w.apply(t.inner)
+	}
+	err = t.inner.Commit()
+	var reply []byte
+	if err != nil {
+		reply = encodeFault(statusFailed, err)
+	} else {
+		reply = putU64([]byte{byte(statusOK)}, uint64(t.inner.Committed()))
+	}
+	s.committed(t, o, reply, err == nil)
+	return reply, nil
+}
+
+// beginCommit takes a transaction out of the table, or makes the one that the
+// request brings as a whole, and remembers that its commit has begun. For a copy
+// it returns where the answer comes.
+func (s *Server) beginCommit(req commitRequest, size int, over *leftovers) (*txn, *outcome, *copied, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, err := s.enter(req.header, over)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if o := c.outcomes[req.number]; o != nil {
+		s.copies++
+		return nil, nil, &copied{o.done, func() []byte {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return o.reply
+		}}, nil
+	}
+	if req.number < c.floor {
+		return nil, nil, nil, fmt.Errorf("%w: the outcome is not remembered any more", store.ErrCommitUnknown)
+	}
+	o := s.remember(c, req.number)
+	refused := func(err error) (*txn, *outcome, *copied, error) {
+		o.reply = refusal(err) // copies are refused too
+		o.done.Set()
+		return nil, nil, nil, err
+	}
+	t := c.txns[req.txn]
+	switch {
+	case t == nil && req.step == 1:
+		if t, err = s.begin(c, req.txn); err != nil {
+			return refused(err)
+		}
+	case t == nil:
+		return refused(s.ended())
+	case req.step != t.step+1 || t.busy:
+		return refused(fmt.Errorf("%w: a commit at step %d of a transaction comes after step %d", store.ErrUnavailable, req.step, t.step))
+	}
+	if err := s.advance(t, size); err != nil {
+		s.drop(t, over)
+		return refused(err)
+	}
+	return t, o, nil, nil
+}
+
+// committed remembers an outcome. The watches of a transaction that committed are
+// now the client's.
+func (s *Server) committed(t *txn, o *outcome, reply []byte, applied bool) {
+	var over leftovers
+	s.mu.Lock()
+	c := t.client
+	c.busy--
+	t.busy = false
+	if !t.dropped {
+		s.drop(t, &over)
+	} else {
+		over.txns = append(over.txns, t)
+	}
+	for _, n := range slices.Sorted(maps.Keys(t.watches)) {
+		switch {
+		case !applied: // the engine has ended them
+		case c.gone:
+			over.watches = append(over.watches, t.watches[n])
+		default:
+			c.watches[n] = t.watches[n]
+		}
+	}
+	c.used = s.host.Uptime()
+	if !c.gone {
+		s.byUse.MoveToBack(c.place)
+	}
+	o.reply = reply
+	s.mu.Unlock()
+	o.done.Set()
+	over.end()
+}
+
+// serveWatch waits for a watch to fire, for as long as the request says.
+func (s *Server) serveWatch(ctx context.Context, body []byte) ([]byte, error) {
+	req, err := decodeWatch(body)
+	if err != nil {
+		return nil, err
+	}
+	var over leftovers
+	s.mu.Lock()
+	c, err := s.enter(req.header, &over)
+	var w store.Watch
+	if err == nil {
+		if w = c.watches[req.watch]; w != nil {
+			c.busy++
+		}
+	}
+	s.mu.Unlock()
+	over.end()
+	switch {
+	case err != nil:
+		return refusal(err), nil
+	case w == nil:
+		return refusal(fmt.Errorf("%w: no such watch", store.ErrUnavailable)), nil
+	}
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		c.busy--
+		c.used = s.host.Uptime()
+		if !c.gone {
+			s.byUse.MoveToBack(c.place)
+		}
+	}()
+	wait, cancel := s.host.WithTimeout(ctx, min(time.Duration(req.forMsec)*time.Millisecond, s.o.PollMax))
+	defer cancel()
+	err = w.Wait(wait)
+	switch {
+	case err == nil:
+		return putBool([]byte{byte(statusOK)}, true), nil
+	case wait.Err() != nil:
+		return putBool([]byte{byte(statusOK)}, false), nil
+	default:
+		return encodeFault(statusFailed, err), nil
+	}
+}
