@@ -233,7 +233,6 @@ func (l *life) moveEnded(e registry.Event, began time.Duration) {
 		r.hand.moves[payload] = m
 		r.made(m, e.NewToken)
 	}
-	r.give.stopped[holding{actor, e.NewToken}] = began
 	r.given(actor, e.NewToken, to, began)
 }
 
@@ -244,15 +243,5 @@ func (r *run) demandEvener(actor int, from, to session, began time.Duration) {
 	others := r.ownedSince(began, func(s session) bool { return s != from })
 	if most := len(r.actors) - others; target+1 > most-1 {
 		r.world.Fail("unbalanced", fmt.Errorf("%q went from %q, which owned %d at most, to %q, which owned %d at least", r.actors[actor], from.node, most, to.node, target))
-	}
-}
-
-// gap notes the time from a holder's last moment of belief to its successor's first
-// handle.
-func (r *run) gap(actor int, token registry.Token) {
-	key := holding{actor, token}
-	if at, ok := r.give.stopped[key]; ok {
-		r.give.gaps = append(r.give.gaps, r.world.Now()-at)
-		delete(r.give.stopped, key)
 	}
 }

@@ -185,7 +185,6 @@ func (l *life) grant(actor int, c *registry.Claim) {
 	}
 	r.grantedAfterDrain(c)
 	r.handedOut(l, actor, c)
-	r.gap(actor, c.Token())
 	r.granted(actor, c.Token(), session{c.Session().Node(), c.Session().Incarnation()})
 	r.lastOwner[actor] = owner{node: l.n.id, token: c.Token(), kept: true, valid: valid}
 	l.held[actor] = c

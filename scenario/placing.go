@@ -22,15 +22,12 @@ type giving struct {
 	draining map[session]time.Duration // since when for sure
 	drained  map[session]time.Duration // since when it owns nothing, for good
 	placings int                       // so far, to tell payloads apart
-	gaps     []time.Duration           // of planned moves
-	stopped  map[holding]time.Duration // when belief in what made this token stopped
 }
 
 func newGiving() giving {
 	return giving{
 		capacity: make(map[session]int64), notReady: make(map[session]bool),
 		draining: make(map[session]time.Duration), drained: make(map[session]time.Duration),
-		stopped: make(map[holding]time.Duration),
 	}
 }
 

@@ -122,7 +122,6 @@ func (r *run) toEnd(keepHistory bool) Result {
 		Scenario: r.scenario.Name, Store: r.store, Seed: w.Seed(), Plan: r.plan,
 		Hash: w.Hash(), Events: stats.Events, Messages: stats.Messages, Virtual: w.Now(),
 		Operations: r.operations, Sometimes: r.counts(r.scenario.Sometimes), Faults: struck(r.injector),
-		Gaps: r.give.gaps,
 	}
 	r.judge(&res, runErr)
 	if keepHistory || res.Failure != nil || res.Unknown != "" {

@@ -105,9 +105,8 @@ type Result struct {
 	Events, Messages uint64
 	Operations       int
 	Virtual          time.Duration
-	Sometimes        []Count         // each declared event, in order
-	Faults           []Count         // that did something to somebody, by kind, in order of kind
-	Gaps             []time.Duration // of each planned move, from the end of its holder's belief at the latest to the first handle of the next
+	Sometimes        []Count // each declared event, in order
+	Faults           []Count // that did something to somebody, by kind, in order of kind
 	Failure          *Failure
 	Unknown          string // why the checker could not decide; empty when it did
 	History          linearizability.History
