@@ -16,7 +16,9 @@ const maxEpoch = 254
 // after which its commit versions may lie below those of tokens that are out
 // already. It ends every session and starts a new epoch, the high bits of every
 // token and incarnation, so that all that are given out from now on are higher
-// than all before. It returns the new epoch.
+// than all before. It returns the new epoch. Actors of sessions before it are
+// unowned; the records that these have left are swept when their nodes join again, or
+// as the actors are claimed.
 //
 // Stop every node first: one that still runs believes in its claims until its
 // next renewal fails. The epoch ends at 254; then the error wraps [ErrInvalid].
