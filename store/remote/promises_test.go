@@ -270,6 +270,11 @@ func TestARestartBetweenReadAndCommit(t *testing.T) {
 		tx.Add([]byte("n"), 1)
 		b.world.Lookup("server-0").Restart()
 		b.must(b.host.Sleep(b.ctx, time.Millisecond)) // it serves again
+		other := b.open(t, b.process("other"), Options{})
+		for range 2 { // these take the numbers of the client and of its transactions
+			_, err = other.Begin(b.ctx).Get([]byte("n"))
+			b.must(err)
+		}
 		_, err = reading.Get([]byte("n"))
 		b.want(err, store.ErrUnavailable, "does not know the client")
 		b.want(tx.Commit(), store.ErrCommitUnknown, "does not know the client")
