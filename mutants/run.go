@@ -17,7 +17,7 @@ import (
 
 // Limits and default of [Options].
 const (
-	DefaultSeeds = 2000
+	DefaultSeeds = 1000
 	MaxSeeds     = 10_000_000
 	MaxWorkers   = 1024
 )
