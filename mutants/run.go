@@ -174,7 +174,7 @@ func (s *scorer) control(ctx context.Context, ms []Mutant) (seeds int, err error
 				continue
 			}
 			done = append(done, scenario)
-			v, err := s.batch(scenario, 0, s.o.Seeds, binary).run(ctx, binary, s.root)
+			v, err := s.batch(scenario, 0, s.o.Seeds).run(ctx, binary, s.root)
 			if err != nil {
 				return 0, err
 			}
@@ -254,7 +254,7 @@ func (s *scorer) score(ctx context.Context, m Mutant) (res Result, err error) {
 		res.Tried = append(res.Tried, scenario)
 		for from, size := 0, firstBatch; from < s.o.Seeds; from, size = from+size, size*batchGrowth {
 			size = min(size, s.o.Seeds-from)
-			v, err := s.batch(scenario, from, size, binary).run(ctx, binary, s.root)
+			v, err := s.batch(scenario, from, size).run(ctx, binary, s.root)
 			if err != nil {
 				return res, err
 			}
@@ -273,7 +273,7 @@ func (s *scorer) score(ctx context.Context, m Mutant) (res Result, err error) {
 // temporary directory goes at the end, and that one reports its error.
 func discard(binary string) { _ = os.RemoveAll(filepath.Dir(binary)) }
 
-func (s *scorer) batch(scenario string, from, seeds int, binary string) batch {
+func (s *scorer) batch(scenario string, from, seeds int) batch {
 	return batch{
 		scenario: scenario, from: uint64(from), seeds: seeds, workers: s.o.Workers,
 	}

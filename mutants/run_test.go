@@ -62,9 +62,9 @@ func fakeModule(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
 	for name, text := range map[string]string{
-		"go.mod":             "module " + module + "\n\ngo 1.26\n",
+		"go.mod":                            "module " + module + "\n\ngo 1.26\n",
 		"cmd/simrun/internal/trial/main.go": fakeMain,
-		"registry/bad.go":    fakeRegistry,
+		"registry/bad.go":                   fakeRegistry,
 	} {
 		p := filepath.Join(root, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
@@ -169,7 +169,7 @@ func TestRunRefuses(t *testing.T) {
 		"a patch that does not build": {[]Mutant{fakeMutant("broken", `"a": "b"`, "a")}, Options{}, ErrBuild, "registry/bad.go"},
 		"code that fails unchanged":   {[]Mutant{fakeMutant("x", `"a": 0`, "a", "never-run")}, Options{Seeds: 10}, ErrControl, `scenario "never-run", seed 0: two-owners: a and b`},
 		"code that stays unjudged":    {[]Mutant{fakeMutant("x", `"a": 0`, "unsure")}, Options{Seeds: 10}, ErrControl, `scenario "unsure": 1 of 10 seeds could not be judged`},
-		"a trial that breaks down":   {[]Mutant{fakeMutant("x", `"a": 0`, "says-nothing")}, Options{}, errTrial, "bad luck"},
+		"a trial that breaks down":    {[]Mutant{fakeMutant("x", `"a": 0`, "says-nothing")}, Options{}, errTrial, "bad luck"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root, nothingLeft := fakeModule(t), emptyTemp(t)

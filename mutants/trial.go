@@ -30,7 +30,7 @@ type batch struct {
 	scenario string
 	from     uint64 // the first seed
 	seeds    int
-	workers  int    // 0: as many as it likes
+	workers  int // 0: as many as it likes
 }
 
 func (b batch) args() []string {

@@ -91,8 +91,10 @@ func accepting(b *testing.B, nodes int) *registry.Registry {
 			b.Fatal(err)
 		}
 		h.Go("acceptor", func(ctx context.Context) {
-			for range s.Assignments(ctx) {
-				continue // it ends with the host
+			for _, err := range s.Assignments(ctx) {
+				if err != nil {
+					return // it ends with the host
+				}
 			}
 		})
 	}

@@ -24,6 +24,7 @@ func TestEveryScenarioHoldsAndSeesItsEvents(t *testing.T) {
 	for _, s := range scenario.All() {
 		for _, kind := range []string{scenario.StoreSimFDB, scenario.StoreMemory} {
 			t.Run(s.Name+"/"+kind, func(t *testing.T) {
+				t.Parallel()
 				arena := sim.NewArena()
 				defer arena.Close()
 				seen := make(map[string]uint64)

@@ -34,36 +34,42 @@ func (n *node) handleAdd(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("%s must have 1 to %d bytes and no slash", keyHeader, maxKeyBytes), http.StatusBadRequest)
 		return
 	}
-	count, err := 0, error(nil)
+	count, answered, err := n.addAnywhere(w, r, name, request)
+	switch {
+	case answered:
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	default:
+		fmt.Fprintln(w, count)
+	}
+}
+
+// addAnywhere counts here or lets the owner answer.
+func (n *node) addAnywhere(w http.ResponseWriter, r *http.Request, name, request string) (count int, answered bool, err error) {
 	for {
-		var p registry.Placed
-		if p, err = n.registry.Place(r.Context(), registry.ActorID(name), registry.PlaceOptions{}); err != nil {
-			break
+		p, err := n.registry.Place(r.Context(), registry.ActorID(name), registry.PlaceOptions{})
+		if err != nil {
+			return 0, false, err
 		}
 		var wait time.Duration
 		if p.Owner.Node != n.id {
 			if r.Header.Get(passedHeader) != "" {
 				// The sender's knowledge is old: it may look again.
 				http.Error(w, fmt.Sprintf("%s is at %s", name, p.Owner.Node), http.StatusMisdirectedRequest)
-				return
+				return 0, true, nil
 			}
 			if n.passOn(w, r, p.Owner) == nil {
-				return
+				return 0, true, nil
 			}
 			// The owner does not answer. Wait until its lease has ended, but look every
 			// now and then whether another node has been faster.
 			wait = n.registry.Options().TTL / 8
 		}
-		count, err = n.addHere(r.Context(), name, request, wait)
+		count, err := n.addHere(r.Context(), name, request, wait)
 		if !errors.Is(err, registry.ErrHeld) || r.Context().Err() != nil {
-			break
+			return count, false, err
 		}
 	}
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	fmt.Fprintln(w, count)
 }
 
 // passOn lets the owner answer. After an error nothing has been answered yet: the
