@@ -223,6 +223,9 @@ func (s *scorer) scoreAll(ctx context.Context, ms []Mutant, tell func(Result)) e
 	}
 	for i := range done {
 		d := <-done[i]
+		if d.err == nil && ctx.Err() != nil {
+			d.err = context.Cause(ctx)
+		}
 		if d.err != nil {
 			return fmt.Errorf("mutant %q: %w", ms[i].Name, d.err)
 		}
