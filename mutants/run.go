@@ -17,7 +17,7 @@ import (
 
 // Limits and default of [Options].
 const (
-	DefaultSeeds = 1000
+	DefaultSeeds = 500
 	MaxSeeds     = 10_000_000
 	MaxWorkers   = 1024
 )
