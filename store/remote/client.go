@@ -35,11 +35,21 @@ func newClient(number uint64, now time.Duration) *client {
 	}
 }
 
-// outcome is what became of a commit.
+// touch notes that a client is in use.
+func (s *Server) touch(c *client) {
+	c.used = s.host.Uptime()
+	if !c.gone {
+		s.byUse.MoveToBack(c.place)
+	}
+}
+
+// outcome is what became of a request: a commit, or a step of a transaction.
 type outcome struct {
 	done  clock.Event // set when reply is there
 	reply []byte
 }
+
+func (s *Server) newOutcome() *outcome { return &outcome{done: s.host.NewEvent()} }
 
 // txn is a transaction at the server.
 type txn struct {
@@ -51,12 +61,11 @@ type txn struct {
 	inner  store.Txn
 	cancel context.CancelFunc
 
-	step    uint32 // the last that was begun
-	busy    bool   // it is under way
-	dropped bool   // the server forgot it
-	done    clock.Event
-	reply   []byte // of the last step, for its copies
-	bytes   int    // of its mutations
+	step    uint32   // the last that was begun
+	last    *outcome // of it, for its copies
+	busy    bool     // it is under way
+	dropped bool     // the server forgot it
+	bytes   int      // of its mutations
 	watches map[uint64]store.Watch
 }
 
@@ -72,7 +81,7 @@ func (s *Server) drop(t *txn, over *leftovers) {
 	delete(c.txns, t.number)
 	c.byUse.Remove(t.place)
 	s.txns--
-	s.grow(t, -t.bytes-len(t.reply))
+	s.grow(t, -t.bytes-len(t.last.reply))
 	t.dropped = true
 	if !t.busy {
 		over.txns = append(over.txns, t)
@@ -93,7 +102,7 @@ func (s *Server) begin(c *client, number uint64) (*txn, error) {
 		}
 	}
 	ctx, cancel := s.host.WithTimeout(s.ctx, s.o.TxnLife)
-	t := &txn{client: c, number: number, used: s.host.Uptime(), inner: s.inner.Begin(ctx), cancel: cancel}
+	t := &txn{client: c, number: number, used: s.host.Uptime(), inner: s.inner.Begin(ctx), cancel: cancel, last: &outcome{}}
 	t.place = c.byUse.PushBack(t)
 	c.txns[number] = t
 	s.txns++
@@ -129,7 +138,7 @@ func (s *Server) remember(c *client, number uint64) *outcome {
 		delete(c.outcomes, oldest)
 		c.floor = max(c.floor, oldest+1)
 	}
-	o := &outcome{done: s.host.NewEvent()}
+	o := s.newOutcome()
 	c.outcomes[number] = o
 	c.arrived = append(c.arrived, number)
 	return o

@@ -26,10 +26,10 @@ type Engine struct {
 	mu      sync.Mutex // never held over a call or a wait
 	closed  bool
 	servers []server
-	current int      // the server to use, unless it is to be avoided
-	inUse   int      // the server of the last transaction
-	calls   cancels  // of the calls under way
-	watches watchSet // not ended
+	current int                          // the server to use, unless it is to be avoided
+	inUse   int                          // the server of the last transaction
+	calls   numbered[context.CancelFunc] // that end the calls under way
+	watches numbered[*watch]             // not ended
 	stats   Stats
 }
 
@@ -126,31 +126,32 @@ func (e *Engine) count(n *uint64) {
 	*n++
 }
 
-// cancels are functions to call when something ends.
-type cancels struct {
+// numbered is a set of what has to be told that something has ended.
+type numbered[T any] struct {
 	last uint64
-	all  map[uint64]context.CancelFunc
+	all  map[uint64]T
 }
 
-func (c *cancels) add(f context.CancelFunc) (n uint64) {
-	if c.all == nil {
-		c.all = make(map[uint64]context.CancelFunc)
+// add returns the number by which x is removed.
+func (s *numbered[T]) add(x T) (n uint64) {
+	if s.all == nil {
+		s.all = make(map[uint64]T)
 	}
-	c.last++
-	c.all[c.last] = f
-	return c.last
+	s.last++
+	s.all[s.last] = x
+	return s.last
 }
 
-func (c *cancels) remove(n uint64) { delete(c.all, n) }
+func (s *numbered[T]) remove(n uint64) { delete(s.all, n) }
 
-// take returns the functions and forgets them.
-func (c *cancels) take() []context.CancelFunc {
-	var fs []context.CancelFunc
-	for _, n := range slices.Sorted(maps.Keys(c.all)) {
-		fs = append(fs, c.all[n])
+// take returns all, in the order in which they were added, and forgets them.
+func (s *numbered[T]) take() []T {
+	var xs []T
+	for _, n := range slices.Sorted(maps.Keys(s.all)) {
+		xs = append(xs, s.all[n])
 	}
-	c.all = nil
-	return fs
+	s.all = nil
+	return xs
 }
 
 // call sends a request to a server and returns its reply. err is why there is none:

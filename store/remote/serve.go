@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/kelpie-registry/kelpie/clock"
 	"github.com/kelpie-registry/kelpie/store"
 )
 
@@ -28,10 +27,15 @@ func held(ws []write, body []byte) int {
 	return len(body)
 }
 
-// copied is what a copy of a request waits for.
-type copied struct {
-	done  clock.Event
-	reply func() []byte
+// answerOf returns the reply to a request that has been taken up before, as soon as
+// it is there.
+func (s *Server) answerOf(ctx context.Context, o *outcome) ([]byte, error) {
+	if err := o.done.Wait(ctx); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return o.reply, nil
 }
 
 // serveRead serves one step of a transaction.
@@ -41,16 +45,13 @@ func (s *Server) serveRead(ctx context.Context, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	var over leftovers
-	t, of, err := s.step(req, held(req.writes, body), &over)
+	t, first, err := s.step(req, held(req.writes, body), &over)
 	over.end()
 	switch {
 	case err != nil:
 		return refusal(err), nil
-	case of != nil:
-		if err := of.done.Wait(ctx); err != nil {
-			return nil, err
-		}
-		return of.reply(), nil
+	case first != nil:
+		return s.answerOf(ctx, first)
 	}
 	for _, w := range req.writes {
 		w.apply(t.inner)
@@ -60,61 +61,51 @@ func (s *Server) serveRead(ctx context.Context, body []byte) ([]byte, error) {
 	return reply, nil
 }
 
-// step begins a step of a transaction, and the transaction with its first. For a
-// copy of one it returns where the answer comes.
-func (s *Server) step(req readRequest, size int, over *leftovers) (*txn, *copied, error) {
+// step begins a step of a transaction. For a copy of one it returns what becomes of
+// the first.
+func (s *Server) step(req readRequest, size int, over *leftovers) (*txn, *outcome, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c, err := s.enter(req.header, over)
 	if err != nil {
 		return nil, nil, err
 	}
-	t := c.txns[req.txn]
+	if t := c.txns[req.txn]; t != nil && req.step == t.step {
+		return nil, t.last, nil
+	}
+	t, err := s.advance(c, req.txn, req.step, size, over)
+	return t, nil, err
+}
+
+// advance begins the next step of a transaction, and the transaction with its first.
+func (s *Server) advance(c *client, number uint64, step uint32, size int, over *leftovers) (t *txn, err error) {
+	t = c.txns[number]
 	switch {
-	case t == nil && req.step == 1:
-		if t, err = s.begin(c, req.txn); err != nil {
-			return nil, nil, err
+	case t == nil && step == 1:
+		if t, err = s.begin(c, number); err != nil {
+			return nil, err
 		}
 	case t == nil:
-		return nil, nil, s.ended()
-	case req.step == t.step:
-		return nil, &copied{t.done, func() []byte {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			return t.reply
-		}}, nil
-	case req.step != t.step+1 || t.busy:
-		return nil, nil, fmt.Errorf("%w: step %d of a transaction comes after step %d", store.ErrUnavailable, req.step, t.step)
+		return nil, fmt.Errorf("%w: the server has ended the transaction, as it does after %v without a call", store.ErrUnavailable, s.o.TxnIdle)
+	case step != t.step+1 || t.busy:
+		return nil, fmt.Errorf("%w: step %d of a transaction comes after step %d", store.ErrUnavailable, step, t.step)
 	}
-	if err := s.advance(t, size); err != nil {
-		s.drop(t, over)
-		return nil, nil, err
-	}
-	return t, nil, nil
-}
-
-func (s *Server) ended() error {
-	return fmt.Errorf("%w: the server has ended the transaction, as it does after %v without a call", store.ErrUnavailable, s.o.TxnIdle)
-}
-
-// advance begins the next step of a transaction.
-func (s *Server) advance(t *txn, size int) error {
 	if err := s.hold(t, size); err != nil {
-		return err
+		s.drop(t, over)
+		return nil, err
 	}
-	s.grow(t, -len(t.reply))
-	t.reply = nil
+	s.grow(t, -len(t.last.reply))
+	t.last = s.newOutcome()
 	t.step++
 	t.busy = true
-	t.client.busy++
-	t.done = s.host.NewEvent()
-	return nil
+	c.busy++
+	return t, nil
 }
 
 // stepped ends a step.
 func (s *Server) stepped(t *txn, reply []byte) {
 	s.mu.Lock()
-	t.busy, t.reply = false, reply
+	t.busy, t.last.reply = false, reply
 	t.client.busy--
 	t.used = s.host.Uptime()
 	dropped := t.dropped
@@ -122,8 +113,9 @@ func (s *Server) stepped(t *txn, reply []byte) {
 		s.grow(t, len(reply))
 		t.client.byUse.MoveToBack(t.place)
 	}
+	done := t.last.done
 	s.mu.Unlock()
-	t.done.Set()
+	done.Set()
 	if dropped {
 		t.inner.Cancel()
 		t.cancel()
@@ -186,7 +178,6 @@ func (s *Server) readRange(t *txn, reader store.Reader, r read, res *result) (er
 	if limit == 0 {
 		limit = pageRows
 	}
-	cut := limit < r.limit || r.limit == 0
 	if sure := s.room() / (8 + store.MaxKeyBytes + store.MaxValueBytes); limit > sure {
 		rows, _, err := t.inner.Snapshot().GetRange(r.begin, r.end, store.RangeOptions{Limit: limit, Reverse: r.reverse})
 		if err != nil {
@@ -195,16 +186,12 @@ func (s *Server) readRange(t *txn, reader store.Reader, r read, res *result) (er
 		room := s.room()
 		for i, kv := range rows {
 			if room -= 8 + len(kv.Key) + len(kv.Value); room < 0 {
-				limit, cut = max(i, 1), true
+				limit = max(i, 1)
 				break
 			}
 		}
 	}
-	o := store.RangeOptions{Limit: limit, Reverse: r.reverse}
-	if !cut {
-		o.Limit = r.limit
-	}
-	res.rows, res.more, err = reader.GetRange(r.begin, r.end, o)
+	res.rows, res.more, err = reader.GetRange(r.begin, r.end, store.RangeOptions{Limit: limit, Reverse: r.reverse})
 	return err
 }
 
@@ -234,16 +221,13 @@ func (s *Server) serveCommit(ctx context.Context, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	var over leftovers
-	t, o, of, err := s.beginCommit(req, held(req.writes, body), &over)
+	t, o, err := s.beginCommit(req, held(req.writes, body), &over)
 	over.end()
 	switch {
 	case err != nil:
 		return refusal(err), nil
-	case of != nil:
-		if err := of.done.Wait(ctx); err != nil {
-			return nil, err
-		}
-		return of.reply(), nil
+	case t == nil:
+		return s.answerOf(ctx, o)
 	}
 	for _, w := range req.writes {
 		w.apply(t.inner)
@@ -260,48 +244,30 @@ func (s *Server) serveCommit(ctx context.Context, body []byte) ([]byte, error) {
 }
 
 // beginCommit takes a transaction out of the table, or makes the one that the
-// request brings as a whole, and remembers that its commit has begun. For a copy
-// it returns where the answer comes.
-func (s *Server) beginCommit(req commitRequest, size int, over *leftovers) (*txn, *outcome, *copied, error) {
+// request brings as a whole, and remembers that its commit has begun. For a copy it
+// returns no transaction, and the outcome of the first.
+func (s *Server) beginCommit(req commitRequest, size int, over *leftovers) (*txn, *outcome, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c, err := s.enter(req.header, over)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	if o := c.outcomes[req.number]; o != nil {
 		s.copies++
-		return nil, nil, &copied{o.done, func() []byte {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			return o.reply
-		}}, nil
+		return nil, o, nil
 	}
 	if req.number < c.floor {
-		return nil, nil, nil, fmt.Errorf("%w: the outcome is not remembered any more", store.ErrCommitUnknown)
+		return nil, nil, fmt.Errorf("%w: the outcome is not remembered any more", store.ErrCommitUnknown)
 	}
 	o := s.remember(c, req.number)
-	refused := func(err error) (*txn, *outcome, *copied, error) {
+	t, err := s.advance(c, req.txn, req.step, size, over)
+	if err != nil {
 		o.reply = refusal(err) // copies are refused too
 		o.done.Set()
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
-	t := c.txns[req.txn]
-	switch {
-	case t == nil && req.step == 1:
-		if t, err = s.begin(c, req.txn); err != nil {
-			return refused(err)
-		}
-	case t == nil:
-		return refused(s.ended())
-	case req.step != t.step+1 || t.busy:
-		return refused(fmt.Errorf("%w: a commit at step %d of a transaction comes after step %d", store.ErrUnavailable, req.step, t.step))
-	}
-	if err := s.advance(t, size); err != nil {
-		s.drop(t, over)
-		return refused(err)
-	}
-	return t, o, nil, nil
+	return t, o, nil
 }
 
 // committed remembers an outcome. The watches of a transaction that committed are
@@ -326,10 +292,7 @@ func (s *Server) committed(t *txn, o *outcome, reply []byte, applied bool) {
 			c.watches[n] = t.watches[n]
 		}
 	}
-	c.used = s.host.Uptime()
-	if !c.gone {
-		s.byUse.MoveToBack(c.place)
-	}
+	s.touch(c)
 	o.reply = reply
 	s.mu.Unlock()
 	o.done.Set()
@@ -363,10 +326,7 @@ func (s *Server) serveWatch(ctx context.Context, body []byte) ([]byte, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		c.busy--
-		c.used = s.host.Uptime()
-		if !c.gone {
-			s.byUse.MoveToBack(c.place)
-		}
+		s.touch(c)
 	}()
 	wait, cancel := s.host.WithTimeout(ctx, min(time.Duration(req.forMsec)*time.Millisecond, s.o.PollMax))
 	defer cancel()

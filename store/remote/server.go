@@ -152,8 +152,7 @@ func (s *Server) enter(h header, over *leftovers) (*client, error) {
 		s.unknown++
 		return nil, errGone
 	}
-	c.used = s.host.Uptime()
-	s.byUse.MoveToBack(c.place)
+	s.touch(c)
 	for _, n := range h.txns {
 		if t := c.txns[n]; t != nil && !t.busy {
 			s.drop(t, over)

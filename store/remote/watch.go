@@ -3,8 +3,6 @@ package remote
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/kelpie-registry/kelpie/clock"
@@ -25,33 +23,8 @@ type watch struct {
 
 	// Guarded by Engine.mu.
 	ended bool
-	err   error   // why it ended; nil: it fired
-	waits cancels // of those that wait
-}
-
-// watchSet are the watches that have not ended.
-type watchSet struct {
-	last uint64
-	all  map[uint64]*watch
-}
-
-func (s *watchSet) add(w *watch) {
-	if s.all == nil {
-		s.all = make(map[uint64]*watch)
-	}
-	s.last++
-	w.key = s.last
-	s.all[w.key] = w
-}
-
-// take returns the watches, in the order in which they were made, and forgets them.
-func (s *watchSet) take() []*watch {
-	var ws []*watch
-	for _, n := range slices.Sorted(maps.Keys(s.all)) {
-		ws = append(ws, s.all[n])
-	}
-	s.all = nil
-	return ws
+	err   error                        // why it ended; nil: it fired
+	waits numbered[context.CancelFunc] // that end those that wait
 }
 
 // Watch implements store.Tx.
@@ -74,7 +47,7 @@ func (t *attempt) Watch(key []byte) (store.Watch, error) {
 	e.mu.Lock()
 	closed := e.closed
 	if !closed {
-		e.watches.add(w)
+		w.key = e.watches.add(w)
 	}
 	e.mu.Unlock()
 	if closed {
@@ -96,7 +69,7 @@ func (w *watch) end(err error) {
 		return
 	}
 	w.ended, w.err = true, err
-	delete(e.watches.all, w.key)
+	e.watches.remove(w.key)
 	waits := w.waits.take()
 	e.mu.Unlock()
 	e.overWatch(w.link, w.number)
