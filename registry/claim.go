@@ -234,50 +234,22 @@ type claiming struct {
 // attempt is one transaction: my session is live; the actor is free, mine, or
 // its owner's session is not live; then the record, the index and the load.
 func (a *claiming) attempt(tx store.Tx) error {
-	var r claimed
-	if err := a.read(tx, &r); err != nil {
-		return err
-	}
-	return a.decide(tx, r.me, r.rec, func() (Owner, error) { return r.liveOwner(tx, a) })
-}
-
-// claimed is what a claim has read.
-type claimed struct {
-	me     *sessionRecord
-	rec    *actorRecord
-	likely *sessionRecord // of the node that owned the actor when it was last seen
-}
-
-// read reads all in one round trip. The time from the read to the commit is that in
-// which others may write the same, in vain; so it is to be short.
-func (a *claiming) read(tx store.Reader, c *claimed) error {
-	k := a.s.r.keys
-	keys := [][]byte{k.state(a.s.id.node), k.actor(a.actor)}
-	if a.turn != nil && a.turn.owner != "" {
-		keys = append(keys, k.state(a.turn.owner))
-	}
-	vs, err := tx.GetAll(keys...)
+	// The time from the read to the commit is that in which others may write the same,
+	// in vain. So the session of the likely owner comes with the first read.
+	likely := a.turn.likelyOwner()
+	me, rec, last, err := a.s.r.readSessionsAndActor(tx, a.s.id.node, a.actor, likely)
 	if err != nil {
 		return err
 	}
-	if c.me, err = decodeSession(vs[0]); err != nil {
-		return err
-	}
-	if c.rec, err = decodeActor(vs[1]); err == nil && len(vs) > 2 {
-		c.likely, err = decodeSession(vs[2])
-	}
-	return err
-}
-
-// liveOwner is that of the registry, with what has been read already.
-func (c *claimed) liveOwner(tx store.Reader, a *claiming) (Owner, error) {
-	if a.turn == nil || a.turn.owner != c.rec.node {
-		return a.s.r.liveOwner(tx, c.rec)
-	}
-	if !c.likely.lives(c.rec.incarnation) {
-		return Owner{}, nil
-	}
-	return c.rec.owner(c.likely), nil
+	return a.decide(tx, me, rec, func() (Owner, error) {
+		switch {
+		case likely != rec.node:
+			return a.s.r.liveOwner(tx, rec)
+		case !last.lives(rec.incarnation):
+			return Owner{}, nil
+		}
+		return rec.owner(last), nil
+	})
 }
 
 // decide is attempt with what it has read, and a way to the owner that rec names.

@@ -89,6 +89,14 @@ type turn struct {
 // errNotYet: the actor may be had, and the contender's turn has not come.
 var errNotYet = errors.New("registry: the turn has not come")
 
+// likelyOwner returns the node that owned the actor when it was last seen.
+func (t *turn) likelyOwner() NodeID {
+	if t == nil {
+		return ""
+	}
+	return t.owner
+}
+
 // take reports whether the turn has come, and ends it: whoever conflicts then looks
 // again, and waits for another turn if the actor is free still.
 func (t *turn) take() bool {

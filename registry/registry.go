@@ -134,16 +134,28 @@ func (r *Registry) readSession(tx store.Reader, n NodeID) (*sessionRecord, error
 
 // readSessionAndActor reads both in one round trip.
 func (r *Registry) readSessionAndActor(tx store.Reader, n NodeID, a ActorID) (*sessionRecord, *actorRecord, error) {
-	vs, err := tx.GetAll(r.keys.state(n), r.keys.actor(a))
-	if err != nil {
-		return nil, nil, err
-	}
-	s, err := decodeSession(vs[0])
-	if err != nil {
-		return nil, nil, err
-	}
-	rec, err := decodeActor(vs[1])
+	s, rec, _, err := r.readSessionsAndActor(tx, n, a, "")
 	return s, rec, err
+}
+
+// readSessionsAndActor is readSessionAndActor, and another node's session with it, if
+// that is not empty.
+func (r *Registry) readSessionsAndActor(tx store.Reader, n NodeID, a ActorID, another NodeID) (s *sessionRecord, rec *actorRecord, other *sessionRecord, err error) {
+	keys := [][]byte{r.keys.state(n), r.keys.actor(a)}
+	if another != "" {
+		keys = append(keys, r.keys.state(another))
+	}
+	vs, err := tx.GetAll(keys...)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if s, err = decodeSession(vs[0]); err != nil {
+		return nil, nil, nil, err
+	}
+	if rec, err = decodeActor(vs[1]); err == nil && another != "" {
+		other, err = decodeSession(vs[2])
+	}
+	return s, rec, other, err
 }
 
 func (r *Registry) newOpID() opID {

@@ -66,17 +66,21 @@ func (w *windowSighting) over(l ledger, now, d time.Duration) bool {
 	return l.used == 0 || w.known && w.opened == l.opened && now-w.since >= d
 }
 
-// windowOver reports whether a new window may be opened in place of l's.
-func (r *Registry) windowOver(l ledger) bool {
-	now := r.host.Monotonic()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.window.over(l, now, stretch(r.o.TTL, r.o.MaxDrift))
-}
+// windowOver reports whether a new window may be opened in place of l's: it is what lets
+// a revocation through where none is allowed.
+func (r *Registry) windowOver(l ledger) bool { return r.mayRevoke(l, 0) }
 
 // mayRevoke reports whether one more revocation fits.
 func (r *Registry) mayRevoke(l ledger, limit int) bool {
-	return int64(l.used) < int64(limit) || r.windowOver(l)
+	now := r.host.Monotonic()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.fits(l, limit, now)
+}
+
+// fits is mayRevoke of a time. The caller holds the lock.
+func (r *Registry) fits(l ledger, limit int, now time.Duration) bool {
+	return int64(l.used) < int64(limit) || r.window.over(l, now, stretch(r.o.TTL, r.o.MaxDrift))
 }
 
 // putOffs are the revocations that the limit keeps from being made, from the first that
@@ -108,7 +112,7 @@ func (r *Registry) noteLimit(l ledger) {
 	now := r.host.Monotonic()
 	r.mu.Lock()
 	n := len(r.putoff.sessions)
-	ends := n > 0 && (int64(l.used) < int64(r.putoff.limit) || r.window.over(l, now, stretch(r.o.TTL, r.o.MaxDrift)))
+	ends := n > 0 && r.fits(l, r.putoff.limit, now)
 	if ends {
 		r.putoff = putOffs{}
 	}
