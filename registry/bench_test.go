@@ -17,10 +17,9 @@ import (
 	"github.com/kelpie-registry/kelpie/store/memory"
 )
 
-// joined returns a session of a real host on an engine, which it closes.
-func joined(b *testing.B, open func(h host.Host) (store.Engine, error)) *registry.Session {
+// onHost returns a registry of a real host on an engine, both of which it closes.
+func onHost(b *testing.B, open func(h host.Host) (store.Engine, error)) (*registry.Registry, *host.System) {
 	b.Helper()
-	ctx := context.Background()
 	h, err := host.NewSystem(host.SystemOptions{Name: "node-1"})
 	if err != nil {
 		b.Fatal(err)
@@ -37,12 +36,25 @@ func joined(b *testing.B, open func(h host.Host) (store.Engine, error)) *registr
 	if err != nil {
 		b.Fatal(err)
 	}
+	b.Cleanup(func() {
+		if err := errors.Join(h.Close(context.Background()), e.Close()); err != nil {
+			b.Error(err)
+		}
+	})
+	return reg, h
+}
+
+// joined returns a session of onHost, which it ends.
+func joined(b *testing.B, open func(h host.Host) (store.Engine, error)) *registry.Session {
+	b.Helper()
+	ctx := context.Background()
+	reg, _ := onHost(b, open)
 	session, err := reg.Join(ctx, "node-1", registry.JoinOptions{Address: "10.0.0.1:7000"})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() {
-		if err := errors.Join(session.Leave(ctx), h.Close(ctx), e.Close()); err != nil {
+		if err := session.Leave(ctx); err != nil {
 			b.Error(err)
 		}
 	})

@@ -27,9 +27,14 @@ func newWire(t testing.TB, way time.Duration) *wire {
 
 // node is a process with a registry, that has joined with its name.
 func (w *wire) node(name string, rate int64, o registry.Options, f func(ctx context.Context, h *sim.Host, r *registry.Registry, s *registry.Session)) *sim.Process {
+	return w.nodeOver(func(e store.Engine) store.Engine { return e }, name, rate, o, f)
+}
+
+// nodeOver is node, with what it makes of its store.
+func (w *wire) nodeOver(made func(store.Engine) store.Engine, name string, rate int64, o registry.Options, f func(ctx context.Context, h *sim.Host, r *registry.Registry, s *registry.Session)) *sim.Process {
 	p := w.world.Process(name, sim.ProcessOptions{RatePPB: rate})
 	p.Start(func(ctx context.Context, h *sim.Host) {
-		db, err := store.Open(w.server.Connect(h), h, h.Rand(), store.Options{})
+		db, err := store.Open(made(w.server.Connect(h)), h, h.Rand(), store.Options{})
 		if err != nil {
 			w.t.Error(err)
 			return

@@ -9,10 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kelpie-registry/kelpie/host"
 	"github.com/kelpie-registry/kelpie/registry"
-	"github.com/kelpie-registry/kelpie/store"
-	"github.com/kelpie-registry/kelpie/store/memory"
 )
 
 // BenchmarkCacheLookup asks for actors out of many, while another task keeps
@@ -48,19 +45,7 @@ func BenchmarkCacheLookup(b *testing.B) {
 
 func benchmarkCache(b *testing.B, actors, wanted []registry.ActorID) {
 	b.Helper()
-	h, err := host.NewSystem(host.SystemOptions{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer h.Close(context.Background())
-	db, err := store.Open(memory.New(memory.Options{Clock: h}), h, h.Rand(), store.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	r, err := registry.Open(h, db, registry.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
+	r, h := onHost(b, inMemory)
 	s, err := r.Join(b.Context(), "n", registry.JoinOptions{Address: "10.0.0.1:7000"})
 	if err != nil {
 		b.Fatal(err)

@@ -68,27 +68,10 @@ type herdRun struct {
 // to the actor's record is counted in claims, and to the session of the node "owner" in
 // revocations.
 func (w *wire) contender(name string, o registry.Options, claims, revocations *herdCounts, f func(ctx context.Context, s *registry.Session)) *sim.Process {
-	p := w.world.Process(name, sim.ProcessOptions{})
-	p.Start(func(ctx context.Context, h *sim.Host) {
-		engine := tally{tally{w.server.Connect(h), []byte("kelpie\x00aa\x00"), claims}, []byte("kelpie\x00nowner\x00"), revocations}
-		db, err := store.Open(engine, h, h.Rand(), store.Options{})
-		if err != nil {
-			w.t.Error(err)
-			return
-		}
-		r, err := registry.Open(h, db, o)
-		if err != nil {
-			w.t.Error(err)
-			return
-		}
-		s, err := r.Join(ctx, registry.NodeID(name), registry.JoinOptions{})
-		if err != nil {
-			w.t.Error(err)
-			return
-		}
-		f(ctx, s)
-	})
-	return p
+	counting := func(e store.Engine) store.Engine {
+		return tally{tally{e, []byte("kelpie\x00aa\x00"), claims}, []byte("kelpie\x00nowner\x00"), revocations}
+	}
+	return w.nodeOver(counting, name, 0, o, func(ctx context.Context, _ *sim.Host, _ *registry.Registry, s *registry.Session) { f(ctx, s) })
 }
 
 // herd kills the owner of an actor that all nodes wait for, a message taking up to

@@ -8,9 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/kelpie-registry/kelpie/host"
 	"github.com/kelpie-registry/kelpie/registry"
-	"github.com/kelpie-registry/kelpie/store"
 )
 
 // BenchmarkPlace places actors on sixteen nodes that take up what they are given, by
@@ -64,27 +62,7 @@ func BenchmarkPlace(b *testing.B) {
 func accepting(b *testing.B, nodes int) *registry.Registry {
 	b.Helper()
 	ctx := context.Background()
-	h, err := host.NewSystem(host.SystemOptions{Name: "all"})
-	if err != nil {
-		b.Fatal(err)
-	}
-	e, err := inMemory(h)
-	if err != nil {
-		b.Fatal(err)
-	}
-	db, err := store.Open(e, h, h.Rand(), store.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	r, err := registry.Open(h, db, registry.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := errors.Join(h.Close(ctx), e.Close()); err != nil {
-			b.Error(err)
-		}
-	})
+	r, h := onHost(b, inMemory)
 	for i := range nodes {
 		s, err := r.Join(ctx, registry.NodeID(fmt.Sprintf("node-%d", i)), registry.JoinOptions{Address: "10.0.0.1:7000"})
 		if err != nil {
