@@ -1,8 +1,6 @@
 package simstore
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -57,17 +55,8 @@ func disconnect(w storetest.World, client int, during func() error) error {
 	return err
 }
 
-// age commits until the window has passed.
-func age(ctx context.Context, w storetest.World, client int) error {
-	for range 2 * window {
-		if err := put(ctx, w.Engine(client), "age", ""); err != nil && !store.Retryable(err) && !errors.Is(err, store.ErrCommitUnknown) {
-			return err
-		}
-	}
-	tx := w.Engine(client).Begin(ctx)
-	tx.Clear([]byte("age"))
-	return tx.Commit()
-}
+// age commits until every version taken so far has left the window.
+var age = storetest.AgeByCommits(2*window, true)
 
 func TestSuite(t *testing.T) {
 	slow := Faults{

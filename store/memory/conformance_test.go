@@ -1,7 +1,6 @@
 package memory_test
 
 import (
-	"context"
 	"testing"
 
 	"github.com/kelpie-registry/kelpie/store"
@@ -13,16 +12,7 @@ import (
 const window = 1000
 
 // age commits until every version taken so far has left the window.
-func age(ctx context.Context, w storetest.World, client int) error {
-	for range window + 1 {
-		tx := w.Engine(client).Begin(ctx)
-		tx.Set([]byte("age"), nil)
-		if err := tx.Commit(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+var age = storetest.AgeByCommits(window+1, false)
 
 func TestConformanceOnGoroutines(t *testing.T) {
 	storetest.Run(t, storetest.Harness{

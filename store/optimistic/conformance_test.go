@@ -18,16 +18,7 @@ import (
 const window = 1000
 
 // age commits until every version taken so far has left the window.
-func age(ctx context.Context, w storetest.World, client int) error {
-	for range window + 1 {
-		tx := w.Engine(client).Begin(ctx)
-		tx.Set([]byte("age"), nil)
-		if err := tx.Commit(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+var age = storetest.AgeByCommits(window+1, false)
 
 // TestConformanceOnGoroutines runs the suite over a base that answers at once,
 // whole or in small pieces.

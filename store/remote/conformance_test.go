@@ -20,18 +20,7 @@ import (
 const window = 300
 
 // age commits until every version taken so far has left the window.
-func age(ctx context.Context, w storetest.World, client int) error {
-	for range window + 1 {
-		tx := w.Engine(client).Begin(ctx)
-		tx.Set([]byte("age"), nil)
-		if err := tx.Commit(); err != nil && !store.Retryable(err) && !errors.Is(err, store.ErrCommitUnknown) {
-			return err
-		}
-	}
-	tx := w.Engine(client).Begin(ctx)
-	tx.Clear([]byte("age"))
-	return tx.Commit()
-}
+var age = storetest.AgeByCommits(window+1, true)
 
 // idle is the main of a process that others use.
 func idle(context.Context, *sim.Host) {}
