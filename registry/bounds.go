@@ -46,11 +46,12 @@ const transactionSteps = 2
 //	Belief    = TTL
 //	Silence   = TTL
 //	Detection = (TTL·(1+MaxDrift) + 5/4·LookEvery + M)/(1−MaxDrift) + 5·storeTime
-//	FailOver  = (TTL·(1+MaxDrift) + 5/4·PollEvery + 2·W)/(1−MaxDrift) + 11·storeTime
+//	FailOver  = (TTL·(1+MaxDrift) + 5/4·Every + 2·W)/(1−MaxDrift) + 11·storeTime
 //
 // with M = U·(log2(Monitors) + 1/4), for more than one monitor, and
 // W = U·(log2(nodes) + 1/4), below TTL. U is the unit of turns at most: Stagger, or
-// 4·storeTime when that is longer, but no more than TTL/14. In FailOver, a waiter sees
+// 4·storeTime when that is longer, but no more than TTL/14. Every is PollEvery, or
+// LookEvery if that is longer and there are monitors. In FailOver, a waiter sees
 // the last renewal at most PollEvery and its jitter of an eighth after it was
 // committed, on a clock that may run slow; waits out the silence, and W at most until
 // its turn; looks again within another eighth, and waits W at most before it claims.
@@ -60,7 +61,11 @@ const transactionSteps = 2
 // session that dies at the same time and has the same monitor, which revokes one
 // after the other.
 //
-// Both suppose that the limit of revocations is not reached. While it is, a
+// Both suppose that the monitor which marks the session as degraded, and has the first
+// turn to revoke it, does not die in between. If it does, either takes longer by
+// (9/8·LookEvery + U)/(1−MaxDrift), at most.
+//
+// Both suppose, too, that the limit of revocations is not reached. While it is, a
 // session stays until the window ends, TTL·(1+MaxDrift)/(1−MaxDrift) after it was
 // opened at most and the time of one look.
 func (r *Registry) Bounds(storeTime time.Duration, nodes int) Bounds {
@@ -73,10 +78,14 @@ func (r *Registry) Bounds(storeTime time.Duration, nodes int) Bounds {
 		return time.Duration(math.Ceil(wait/(1-o.MaxDrift))) + time.Duration(steps)*storeTime
 	}
 	unit := o.contendedTurn(transactionSteps * storeTime)
+	every := o.PollEvery
+	if o.Monitors > 0 {
+		every = max(every, o.LookEvery)
+	}
 	b := Bounds{
 		Belief:   o.TTL,
 		Silence:  o.TTL,
-		FailOver: bound(o.PollEvery, 2*longestStagger(unit, nodes), failOverSteps),
+		FailOver: bound(every, 2*longestStagger(unit, nodes), failOverSteps),
 	}
 	if o.Monitors > 0 {
 		b.Detection = bound(o.LookEvery, longestStagger(unit, o.Monitors), detectionSteps)

@@ -11,8 +11,10 @@ import (
 // that rank first for its node id, by the roster that each of them keeps. A monitor
 // looks every LookEvery, with one read at all sessions that are its own to watch;
 // marks one as degraded whose renewals have been missed, which its next renewal
-// takes back; and revokes one that is silent, in the order of ranks. So nobody
-// needs to want an actor of a dead node for its session to end.
+// takes back; and revokes one that is silent. So nobody needs to want an actor of a
+// dead node for its session to end. Whoever has marked a session comes first when it
+// is to be revoked, so that all who observe it, monitors or not, need not find out
+// then who does.
 
 // monitoring is what a session keeps between its looks.
 type monitoring struct {
@@ -26,8 +28,10 @@ func (s *Session) watchOver(context.Context) {
 	m := monitoring{s: s}
 	for {
 		next := m.round()
-		jitter := time.Duration(s.r.host.Rand().Int64N(int64(s.r.o.LookEvery)/8 + 1))
-		if s.r.host.Sleep(s.ctx, next+jitter) != nil {
+		if next == s.r.o.LookEvery { // a turn is kept to the point
+			next += time.Duration(s.r.host.Rand().Int64N(int64(next)/8 + 1))
+		}
+		if s.r.host.Sleep(s.ctx, next) != nil {
 			return
 		}
 	}
@@ -83,10 +87,10 @@ func (m *monitoring) judge(v *view, l *look) time.Duration {
 		return 0
 	}
 	at := r.see(s, v, l)
-	mark, turn := at.markAt(r.o), at.turn(r.o.MaxDrift)
+	mark, turn := at.markAt(&r.o, m.rank(v.id.node)), at.turn(&r.o)
 	now := r.host.Monotonic()
-	if now < mark {
-		return mark - now
+	if left := min(mark, turn) - now; left > 0 {
+		return left
 	}
 	if now < turn {
 		if v.state.status == statusLive && !v.state.degraded {
@@ -104,10 +108,16 @@ func (m *monitoring) judge(v *view, l *look) time.Duration {
 	return 0
 }
 
-// markAt is the monotonic time from which on the session is to be marked as
-// degraded: no more than DegradedShare of the silence that ends it is left.
-func (at *sighting) markAt(o Options) time.Duration {
-	return at.since + time.Duration((1-o.DegradedShare)*float64(stretch(at.ttl, o.MaxDrift))) + at.delay
+// rank is the place of this monitor among those of a node.
+func (m *monitoring) rank(n NodeID) int {
+	return m.roster.peers.rankBeside(n, m.s.id.node, m.s.r.o.Monitors)
+}
+
+// markAt is the monotonic time from which on the monitor of a rank marks the session
+// as degraded: no more than DegradedShare of the silence that ends it is left. The
+// first is given the time to see the silence begin before the next does, and so on.
+func (at *sighting) markAt(o *Options, rank int) time.Duration {
+	return at.since + time.Duration((1-o.DegradedShare)*float64(stretch(at.ttl, o.MaxDrift))) + time.Duration(rank)*o.grace()
 }
 
 // mark notes in the session's record that its renewals have been missed, unless
@@ -133,6 +143,18 @@ func (m *monitoring) mark(v *view, at sighting) {
 		return r.changeSession(tx, v.id.node, now.state)
 	})
 	if err == nil && marks {
+		r.marked(v.id, at.beat)
 		r.emit(Event{Kind: EventMarked, Node: v.id.node, Incarnation: v.id.incarnation, Version: version})
+	}
+}
+
+// marked notes that this process has marked a session, whose last renewal is beat.
+func (r *Registry) marked(id sessionID, beat store.Version) {
+	now := r.host.Monotonic()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if at, ok := r.seen[id]; ok && at.beat == beat {
+		at.marked, at.mine = now, true
+		r.seen[id] = at
 	}
 }

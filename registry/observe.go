@@ -14,7 +14,12 @@ type sighting struct {
 	beat  store.Version // of the last renewal seen; unique for each
 	since time.Duration // monotonic time after the first read that showed it
 	ttl   time.Duration // of the session
+	unit  time.Duration // of turns
 	delay time.Duration // by this process's rank, once the silence is complete
+
+	marked time.Duration // monotonic time at which the session was seen to be marked as degraded; 0: not yet
+	mine   bool          // this process has marked it
+	ending bool          // a task of this process is revoking it
 }
 
 // maxSightings bounds how many sessions one process observes at a time.
@@ -160,15 +165,21 @@ func (r *Registry) judge(ctx context.Context, s *Session, l look) (gone bool, ne
 		return false, next, nil
 	}
 	at := r.see(s, &v, &l)
-	if left := at.turn(r.o.MaxDrift) - r.host.Monotonic(); left > 0 {
+	if left := at.turn(&r.o) - r.host.Monotonic(); left > 0 {
 		return false, min(left, next), nil
 	}
 	gone, err = r.endSilent(ctx, s, &v, at, l.ledger, false)
 	return gone, next, err
 }
 
-// endSilent revokes a session whose silence is complete, if the limit lets it.
+// endSilent revokes a session whose silence is complete, if the limit lets it. One
+// task of a process does; for another there is nothing to do, which the change of the
+// session's record will wake.
 func (r *Registry) endSilent(ctx context.Context, s *Session, v *view, at sighting, l ledger, monitor bool) (gone bool, err error) {
+	if !r.beginEnding(v.id) {
+		return false, nil
+	}
+	defer r.endEnding(v.id)
 	about := Event{Kind: EventSilent, Node: v.id.node, Incarnation: v.id.incarnation, Monitor: monitor}
 	r.emit(about)
 	limit, err := r.revokeLimit(ctx, s, l)
@@ -191,11 +202,53 @@ func (r *Registry) patientAbout(ctx context.Context, err error) error {
 	return nil
 }
 
-// turn is the monotonic time from which on the session may be revoked: it has
-// been silent for TTL·(1+MaxDrift), and those who rank higher have had their turn.
-func (at *sighting) turn(drift float64) time.Duration {
-	return at.since + stretch(at.ttl, drift) + at.delay
+// beginEnding reports whether no other task of this process is revoking the session.
+func (r *Registry) beginEnding(id sessionID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := r.seen[id]
+	if at.ending {
+		return false
+	}
+	at.ending = true
+	r.seen[id] = at
+	return true
 }
+
+func (r *Registry) endEnding(id sessionID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if at, ok := r.seen[id]; ok {
+		at.ending = false
+		r.seen[id] = at
+	}
+}
+
+// turn is the monotonic time from which on the session may be revoked: it has been
+// silent for TTL·(1+MaxDrift), and those who come before have had their turn.
+//
+// Whoever has marked the session as degraded comes first, and waits for nobody. All
+// others know from when they saw the mark that its own time has come a DegradedShare of
+// the silence later, or soon after: it does not come later than grace after anybody's.
+// They follow by rank. When nobody has marked the session they go by rank alone, each
+// from when it saw the silence begin.
+func (at *sighting) turn(o *Options) time.Duration {
+	silence := stretch(at.ttl, o.MaxDrift)
+	over := at.since + silence
+	switch {
+	case at.mine:
+		return over
+	case at.marked == 0:
+		return over + at.delay
+	default:
+		first := at.marked + time.Duration(o.DegradedShare*float64(silence))
+		return max(over, min(first, over+o.grace())) + at.unit + at.delay
+	}
+}
+
+// grace is how much later than anybody else a monitor that looks in time sees a
+// silence begin, the time of a look left aside.
+func (o *Options) grace() time.Duration { return o.LookEvery + o.LookEvery/8 }
 
 // see notes what a look showed, after it has returned, and returns since when the
 // session has shown no other beat.
@@ -206,13 +259,20 @@ func (r *Registry) see(s *Session, v *view, l *look) sighting {
 	r.window.see(l.ledger, now)
 	at, ok := r.seen[v.id]
 	r.mu.Unlock()
-	if ok && at.beat == v.beat {
-		return at
+	fresh := sighting{beat: v.beat, since: now, ttl: v.state.ttl}
+	if !ok || at.beat != v.beat {
+		fresh.unit = r.o.contendedTurn(r.pace.time())
+		fresh.delay = s.delayBeside(v.id.node, fresh.unit)
 	}
-	at.beat, at.since, at.ttl = v.beat, now, v.state.ttl
-	at.delay = s.delayBeside(v.id.node)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if at, ok = r.seen[v.id]; !ok || at.beat != v.beat {
+		fresh.ending = at.ending
+		at = fresh
+	}
+	if v.state.degraded && at.marked == 0 {
+		at.marked = now
+	}
 	if !ok && len(r.seen) >= maxSightings {
 		clear(r.seen) // costs patience, never safety
 	}
@@ -239,11 +299,11 @@ func (s *Session) delay(key string, unit time.Duration) time.Duration {
 }
 
 // delayBeside is delay for what is done to another node's session.
-func (s *Session) delayBeside(n NodeID) time.Duration {
+func (s *Session) delayBeside(n NodeID, unit time.Duration) time.Duration {
 	if s == nil {
 		return 0
 	}
-	p, unit := s.roster().peers, s.r.o.contendedTurn(s.r.pace.time())
+	p := s.roster().peers
 	return stagger(unit, p.rankBeside(n, s.id.node, p.size()), s.r.host.Rand())
 }
 

@@ -28,9 +28,8 @@ func rush(t testing.TB, round, nodes int, way time.Duration, found opening) (run
 	t.Helper()
 	w := newWire(t, way)
 	o := registry.Options{TTL: ttl, Monitors: -1}
-	var before herdCounts
 	if found == orphaned {
-		w.contender("owner", o, &before, &before, func(ctx context.Context, s *registry.Session) {
+		w.contender("owner", o, &herdWrites{}, func(ctx context.Context, s *registry.Session) {
 			if _, err := s.Claim(ctx, "a"); err != nil {
 				t.Error(err)
 			}
@@ -49,7 +48,7 @@ func rush(t testing.TB, round, nodes int, way time.Duration, found opening) (run
 		o.Monitors, start = 0, w.world.Now()
 	}
 	for _, id := range ids {
-		w.contender(string(id), o, &run.claims, &run.revocations, func(ctx context.Context, s *registry.Session) {
+		w.contender(string(id), o, &run.herdWrites, func(ctx context.Context, s *registry.Session) {
 			if found != starting {
 				s.RankAmong(ids)
 				if err := s.Host().Sleep(ctx, start-w.world.Now()); err != nil {

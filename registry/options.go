@@ -84,7 +84,8 @@ type Options struct {
 	// Stagger spaces the nodes that want to write the same: the claim of an actor
 	// that became free while they waited for it, the revocation of a session. A
 	// node waits U·log2(1+r) and a jitter of U/4, r being how many live nodes rank
-	// before it, and 14·U at most; then it reads again. U is Stagger, or twice what a
+	// before it, and 14·U at most; and U more to revoke a session that another node has
+	// marked as degraded, which then has the first turn. Then it reads again. U is Stagger, or twice what a
 	// transaction of the process takes by its renewals when that is longer, as far as
 	// 14·U stays below TTL. Who finds an actor free, and has not seen it held, waits by
 	// the latter alone. Above 0, and 14·Stagger must be below TTL. Default: TTL/200.
