@@ -233,15 +233,14 @@ func (r *Registry) endEnding(id sessionID) {
 // They follow by rank. When nobody has marked the session they go by rank alone, each
 // from when it saw the silence begin.
 func (at *sighting) turn(o *Options) time.Duration {
-	silence := stretch(at.ttl, o.MaxDrift)
-	over := at.since + silence
+	over := at.since + stretch(at.ttl, o.MaxDrift)
 	switch {
 	case at.mine:
 		return over
 	case at.marked == 0:
 		return over + at.delay
 	default:
-		first := at.marked + time.Duration(o.DegradedShare*float64(silence))
+		first := at.marked + time.Duration(o.DegradedShare*float64(over-at.since))
 		return max(over, min(first, over+o.grace())) + at.unit + at.delay
 	}
 }
