@@ -13,8 +13,8 @@ func Example() {
 	//    0.008s  node-1     writes "100, says node-1": done
 	//    9.999s  node-1     asks whether its claim is valid: true
 	//   10.000s  the world  node-1 stands still
-	//   31.358s  node-2     takes the actor over, once node-1 has been silent for longer than its lease
-	//   31.359s  node-2     writes "250, says node-2": done
+	//   31.320s  node-2     takes the actor over, once node-1 has been silent for longer than its lease
+	//   31.321s  node-2     writes "250, says node-2": done
 	//   70.000s  the world  node-1 goes on
 	//   70.001s  node-1     writes "101, says node-1": done
 	//   70.001s  node-1     asks again: false
@@ -24,8 +24,8 @@ func Example() {
 	//    0.008s  node-1     writes "100, says node-1": done
 	//    9.999s  node-1     asks whether its claim is valid: true
 	//   10.000s  the world  node-1 stands still
-	//   31.358s  node-2     takes the actor over, once node-1 has been silent for longer than its lease
-	//   31.359s  node-2     writes "250, says node-2": done
+	//   31.320s  node-2     takes the actor over, once node-1 has been silent for longer than its lease
+	//   31.321s  node-2     writes "250, says node-2": done
 	//   70.000s  the world  node-1 goes on
 	//   70.001s  node-1     writes "101, says node-1": refused: call write at register: network: remote write: stale token: 4 is below 10
 	//   70.001s  node-1     asks again: false
