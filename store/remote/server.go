@@ -34,8 +34,9 @@ type Server struct {
 	ctx    context.Context // of all inner transactions
 	cancel context.CancelCauseFunc
 
-	mu      sync.Mutex // never held over a call of the engine or a wait
-	closed  bool
+	mu       sync.Mutex // never held over a call of the engine or a wait
+	closed   bool
+	draining bool
 	clients map[uint64]*client
 	byUse   *list.List // of *client, the longest idle first
 	last    uint64     // the number of the last client
@@ -47,7 +48,8 @@ type Server struct {
 }
 
 // NewServer serves inner on the network of h until [Server.Close] or the end of
-// h. It returns an error that names the option when one is out of its range.
+// h. It returns an error that wraps store.ErrInvalid and names the option when one
+// is out of its range.
 func NewServer(h host.Host, inner store.Engine, o ServerOptions) (*Server, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -224,6 +226,9 @@ func (s *Server) serveHello(_ context.Context, req []byte) ([]byte, error) {
 	defer s.mu.Unlock()
 	if s.closed {
 		return encodeFault(statusRefused, errServerClosed), nil
+	}
+	if s.draining {
+		return encodeFault(statusRefused, errDraining), nil
 	}
 	if h.max < minVersion || h.min > maxVersion {
 		return w.encode(), nil
