@@ -31,6 +31,8 @@ var table = []row{
 	{folder: "clock", modules: []string{"golang.org/x/sys"}},
 	{folder: "network", may: []string{"clock"}},
 	{folder: "network/httpnet", may: []string{"network"}},
+	{folder: "network/credentials", may: []string{"network"}},
+	{folder: "network/credentials/credentialstest"},
 	{folder: "host", may: []string{"clock", "network"}},
 	{folder: "store", may: []string{"clock"}},
 	{folder: "store/optimistic", may: []string{"store"}, modules: []string{"github.com/tidwall/btree"}},
@@ -58,7 +60,7 @@ var table = []row{
 	{folder: "scenario/programtest", may: []string{"scenario"}, modules: []string{"pgregory.net/rapid"}},
 	{folder: "scale", may: []string{"linearizability", "registry", "sim/simstore", "store/memory"}},
 	{folder: "mutants", modules: []string{"golang.org/x/tools/txtar"}},
-	{folder: "cmd/kelpied/daemon", may: []string{"network/httpnet", "store/disk", "store/remote"}, modules: []string{"github.com/spf13/cobra"}},
+	{folder: "cmd/kelpied/daemon", may: []string{"network/httpnet", "network/credentials", "store/disk", "store/fdb", "store/remote"}, modules: []string{"github.com/spf13/cobra"}},
 	{folder: "cmd/kelpied", may: []string{"cmd/kelpied/daemon"}},
 	{folder: "cmd/simrun/command", allAbove: true, modules: []string{
 		"github.com/schollz/progressbar/v3", "github.com/spf13/cobra", "golang.org/x/term",
@@ -76,7 +78,7 @@ var table = []row{
 // part of it.
 var (
 	production = []string{"clock", "network", "host", "store", "registry"}
-	suites     = []string{"store/storetest", "registry/registrytest"}
+	suites     = []string{"network/credentials/credentialstest", "store/storetest", "registry/registrytest"}
 )
 
 // An arrow is an import in a file that is not a test.
@@ -127,6 +129,8 @@ func TestTableRejects(t *testing.T) {
 		{"registry", "store/disk", "may not import"},
 		{"store/disk", "store/memory", "may not import"},
 		{"registry", "network/httpnet", "may not import"},
+		{"network/httpnet", "network/credentials", "may not import"},
+		{"cmd/kelpied/daemon", "sim", "may not import"},
 		{"sim", "registry", "may not import"},
 		{"sim", "store", "may not import"},
 		{"sim/simfdb", "registry", "may not import"},
