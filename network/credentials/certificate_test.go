@@ -16,7 +16,7 @@ import (
 )
 
 func TestBadCertificatesAreRefused(t *testing.T) {
-	a := credentialstest.NewAuthority(t)
+	a := credentialstest.NewAuthority(t.TempDir())
 	now := time.Now()
 	cert, key := a.Issue("good", now.Add(-time.Hour), now.Add(time.Hour))
 	_, otherKey := a.Issue("other", now.Add(-time.Hour), now.Add(time.Hour))
@@ -24,12 +24,12 @@ func TestBadCertificatesAreRefused(t *testing.T) {
 	early, earlyKey := a.Issue("early", now.Add(time.Hour), now.Add(2*time.Hour))
 	folder := t.TempDir()
 	text, open := filepath.Join(folder, "text"), filepath.Join(folder, "open.key")
-	credentialstest.Write(t, text, 0o600, []byte("not PEM"))
+	credentialstest.Write(text, 0o600, []byte("not PEM"))
 	secret, err := os.ReadFile(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	credentialstest.Write(t, open, 0o644, secret)
+	credentialstest.Write(open, 0o644, secret)
 	for _, c := range []struct {
 		name  string
 		files CertificateFiles
@@ -67,7 +67,7 @@ func inUse(t *testing.T, c *Certificates) *x509.Certificate {
 }
 
 func TestCertificatesFollowTheirFiles(t *testing.T) {
-	a := credentialstest.NewAuthority(t)
+	a := credentialstest.NewAuthority(t.TempDir())
 	now := time.Now()
 	cert, key := a.Issue("server", now.Add(-time.Hour), now.Add(time.Hour))
 	var log bytes.Buffer
@@ -97,7 +97,7 @@ func TestCertificatesFollowTheirFiles(t *testing.T) {
 }
 
 func TestTheEndOfACertificateIsLogged(t *testing.T) {
-	a := credentialstest.NewAuthority(t)
+	a := credentialstest.NewAuthority(t.TempDir())
 	now := time.Now()
 	cert, key := a.Issue("server", now.Add(-time.Hour), now.Add(soon+time.Hour))
 	var log bytes.Buffer
@@ -123,7 +123,7 @@ func TestTheEndOfACertificateIsLogged(t *testing.T) {
 }
 
 func TestClientCertificatesAreDemanded(t *testing.T) {
-	a := credentialstest.NewAuthority(t)
+	a := credentialstest.NewAuthority(t.TempDir())
 	now := time.Now()
 	cert, key := a.Issue("node", now.Add(-time.Hour), now.Add(time.Hour))
 	clock := &later{}

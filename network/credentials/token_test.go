@@ -28,7 +28,7 @@ func (l *later) now() time.Time { return time.Now().Add(l.after) }
 func onFile(t *testing.T, text string) (tokens *Tokens, name string, clock *later, log *bytes.Buffer) {
 	t.Helper()
 	name = filepath.Join(t.TempDir(), "tokens")
-	credentialstest.Write(t, name, 0o600, []byte(text))
+	credentialstest.Write(name, 0o600, []byte(text))
 	log = &bytes.Buffer{}
 	tokens, err := OpenTokens(name, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
@@ -107,7 +107,7 @@ func TestBadFilesOfTokensAreRefused(t *testing.T) {
 				c.mode, c.text, c.want = 0o600, "", "no token" // there are no such modes
 			}
 			name := filepath.Join(folder, "tokens")
-			credentialstest.Write(t, name, c.mode, []byte(c.text))
+			credentialstest.Write(name, c.mode, []byte(c.text))
 			_, err := OpenTokens(name, nil)
 			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), name) {
 				t.Fatalf("error %v, want %q and the name of the file", err, c.want)
@@ -130,7 +130,7 @@ func manyTokens(n int) string {
 func TestUnreadableFilesOfTokensAreRefused(t *testing.T) {
 	folder := t.TempDir()
 	closed := filepath.Join(folder, "closed")
-	credentialstest.Write(t, closed, 0, []byte(tokenA))
+	credentialstest.Write(closed, 0, []byte(tokenA))
 	for name, want := range map[string]string{
 		folder:                          "not a regular file",
 		os.DevNull:                      "not a regular file",
@@ -154,7 +154,7 @@ func TestTokensFollowTheirFile(t *testing.T) {
 	tokens, name, clock, log := onFile(t, tokenA)
 	knows := func(token string) bool { return tokens.Authorize(request("Bearer "+token)) == nil }
 
-	credentialstest.Write(t, name, 0o600, []byte(tokenB+"\n"+tokenA))
+	credentialstest.Write(name, 0o600, []byte(tokenB+"\n"+tokenA))
 	if knows(tokenB) {
 		t.Error("the file was read again within a second")
 	}
@@ -165,7 +165,7 @@ func TestTokensFollowTheirFile(t *testing.T) {
 	if token, _ := tokens.Token(""); token != tokenB {
 		t.Errorf("the token to send is %q", token)
 	}
-	credentialstest.Write(t, name, 0o600, []byte(tokenB))
+	credentialstest.Write(name, 0o600, []byte(tokenB))
 	clock.after += refreshEvery
 	if knows(tokenA) || !knows(tokenB) {
 		t.Error("the old token is still accepted, or the new one is not")
@@ -220,7 +220,7 @@ func TestAFileOfTokensThatBecameBadKeepsTheLast(t *testing.T) {
 			t.Errorf("the log, want one line that says %q:\n%s", c.want, got)
 		}
 	}
-	credentialstest.Write(t, name, 0o600, []byte(tokenB))
+	credentialstest.Write(name, 0o600, []byte(tokenB))
 	clock.after += refreshEvery
 	if err := tokens.Authorize(request("Bearer " + tokenB)); err != nil {
 		t.Errorf("good again: %v", err)

@@ -53,7 +53,7 @@ func (l *logged) await(t *testing.T, what string) {
 func tokens(t *testing.T, text string) *credentials.Tokens {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "tokens")
-	credentialstest.Write(t, name, 0o600, []byte(text))
+	credentialstest.Write(name, 0o600, []byte(text))
 	tokens, err := credentials.OpenTokens(name, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +130,7 @@ func TestTheBodyOfAnUnauthenticatedRequestIsNotRead(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
-	a, other := credentialstest.NewAuthority(t), credentialstest.NewAuthority(t)
+	a, other := credentialstest.NewAuthority(t.TempDir()), credentialstest.NewAuthority(t.TempDir())
 	from, until := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
 	cert, key := a.Issue("server", from, until)
 	clientCert, clientKey := a.Issue("client", from, until)
@@ -174,7 +174,7 @@ func TestTLS(t *testing.T) {
 }
 
 func TestPlainAndEncryptedDoNotMix(t *testing.T) {
-	a := credentialstest.NewAuthority(t)
+	a := credentialstest.NewAuthority(t.TempDir())
 	cert, key := a.Issue("server", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
 	own := certificates(t, credentials.CertificateFiles{Cert: cert, Key: key, CA: a.File})
 	encrypted := start(t, httpnet.Options{ServerTLS: own.Server()})
@@ -188,7 +188,7 @@ func TestPlainAndEncryptedDoNotMix(t *testing.T) {
 }
 
 func TestAServerThatLearnsANewCertificateKeepsItsConnections(t *testing.T) {
-	a := credentialstest.NewAuthority(t)
+	a := credentialstest.NewAuthority(t.TempDir())
 	from := time.Now().Add(-time.Hour)
 	cert, key := a.Issue("server", from, time.Now().Add(time.Hour))
 	own := certificates(t, credentials.CertificateFiles{Cert: cert, Key: key, CA: a.File})
