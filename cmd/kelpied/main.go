@@ -6,16 +6,11 @@
 package main
 
 import (
-	"context"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/kelpie-registry/kelpie/cmd/kelpied/daemon"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the next signal does what it does by default
-	os.Exit(daemon.Main(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(daemon.Run(os.Args[1:], os.Stdout, os.Stderr))
 }

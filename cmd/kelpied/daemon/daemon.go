@@ -13,8 +13,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"os/signal"
 	"runtime/debug"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -37,6 +40,15 @@ func (e usageError) Unwrap() error { return e.error }
 
 // usage returns a usageError.
 func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// Run is [Main] until the first SIGINT or SIGTERM. The second ends the process at
+// once, as it does by default.
+func Run(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	return Main(ctx, args, stdout, stderr)
+}
 
 // Main runs kelpied with the arguments until ctx ends, which is how it is told to
 // end in order, and returns its exit code. It writes [Announcement] to stdout, and
