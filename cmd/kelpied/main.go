@@ -2,7 +2,8 @@
 //
 // It exits with 0 after an orderly end, 1 when it could not start or failed while
 // running, and 2 when flags, or the files that they name, are wrong. The first
-// SIGINT or SIGTERM ends it in order, the second at once.
+// SIGINT or SIGTERM ends it in order, the second at once, with 128 and the number of
+// the signal.
 package main
 
 import (

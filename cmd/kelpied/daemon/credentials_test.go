@@ -76,36 +76,28 @@ func TestTLSWithCertificatesOfBothEndsAndTokens(t *testing.T) {
 	_, port, _ := strings.Cut(string(r.address), ":")
 	r.address = network.Address("localhost:" + port) // which the certificate names as well
 
-	both := certificates(t, credentials.CertificateFiles{Cert: nodeCert, Key: nodeKey, CA: a.File})
 	o := send(token)
-	o.ClientTLS = both.Client()
+	o.ClientTLS = certificates(t, credentials.CertificateFiles{Cert: nodeCert, Key: nodeKey, CA: a.File}).Client()
 	if err := r.connect(o).set(t.Context(), "k", "v"); err != nil {
 		t.Error(err)
 	}
+	with := func(token string, files credentials.CertificateFiles) httpnet.Options {
+		o := send(token)
+		o.ClientTLS = certificates(t, files).Client()
+		return o
+	}
 	for _, c := range []struct {
 		name string
-		o    func() httpnet.Options
+		o    httpnet.Options
 		want string
 	}{
-		{"no token", func() httpnet.Options { return httpnet.Options{ClientTLS: both.Client()} }, "a bearer token is needed"},
-		{"another token", func() httpnet.Options {
-			o := send(token + "x")
-			o.ClientTLS = both.Client()
-			return o
-		}, "the token is none of those"},
-		{"no certificate", func() httpnet.Options {
-			o := send(token)
-			o.ClientTLS = certificates(t, credentials.CertificateFiles{CA: a.File}).Client()
-			return o
-		}, "a client certificate is needed"},
-		{"plain HTTP", func() httpnet.Options { return send(token) }, "400"},
-		{"another authority", func() httpnet.Options {
-			o := send(token)
-			o.ClientTLS = certificates(t, credentials.CertificateFiles{Cert: nodeCert, Key: nodeKey, CA: credentialstest.NewAuthority(t.TempDir()).File}).Client()
-			return o
-		}, "unknown authority"},
+		{"no token", with("", credentials.CertificateFiles{Cert: nodeCert, Key: nodeKey, CA: a.File}), "a bearer token is needed"},
+		{"another token", with(token+"x", credentials.CertificateFiles{Cert: nodeCert, Key: nodeKey, CA: a.File}), "the token is none of those"},
+		{"no certificate", with(token, credentials.CertificateFiles{CA: a.File}), "a client certificate is needed"},
+		{"plain HTTP", send(token), "400"},
+		{"another authority", with(token, credentials.CertificateFiles{Cert: nodeCert, Key: nodeKey, CA: credentialstest.NewAuthority(t.TempDir()).File}), "unknown authority"},
 	} {
-		if err := lastError(t.Context(), r.connect(c.o())); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), c.want) {
+		if err := lastError(t.Context(), r.connect(c.o)); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want %q", c.name, err, c.want)
 		}
 	}
