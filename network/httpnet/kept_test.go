@@ -18,7 +18,6 @@ func TestConnectionsOfManyCallsAtOnceAreKept(t *testing.T) {
 		arrived int
 		all     = make(chan struct{}) // closed when the calls of the round have arrived
 	)
-	n := start(t, httpnet.Options{})
 	p := newRawPeer(t, func(conn net.Conn, read func() error) {
 		mu.Lock()
 		dialled++
@@ -35,6 +34,7 @@ func TestConnectionsOfManyCallsAtOnceAreKept(t *testing.T) {
 			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nKelpie-Result: ok\r\nContent-Length: 0\r\n\r\n")
 		}
 	})
+	n := start(t, httpnet.Options{})
 	for range rounds {
 		var round sync.WaitGroup
 		for range calls {
