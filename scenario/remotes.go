@@ -61,5 +61,7 @@ func (r *run) countRemotes() {
 		n := e.Stats()
 		r.events[evSwitched] += n.Switches
 		r.events[evRemoteDoubt] += n.Doubts
+		r.events[evBatched] += n.Batches
+		r.events[evAskedAgain] += n.AskedAgain
 	}
 }

@@ -58,6 +58,7 @@ type link struct {
 	commits uint64        // sent
 	watches uint64        // set
 	over    header        // transactions and watches that the server may forget
+	lanes   [partKinds]lane
 }
 
 // Open returns a client of the servers, which it first calls when there is
@@ -110,6 +111,9 @@ type Stats struct {
 	Switches uint64 // times that it went to another server
 	Doubts   uint64 // commits that ended with store.ErrCommitUnknown
 	Resumed  uint64 // waits for a watch that got an answer after one was lost
+
+	Batches    uint64 // requests that brought several small ones
+	AskedAgain uint64 // small ones whose answer did not come with those of their batch
 }
 
 // Stats returns the client's counts.
