@@ -15,6 +15,18 @@ const (
 	maxBatch = 64 << 10
 )
 
+// small reports whether the server answers the read soon, and shortly as a rule.
+func (r read) small() bool {
+	switch r.kind {
+	case readNothing, readVersion:
+		return true
+	case readKeys:
+		return len(r.keys) <= maxPartKeys
+	case readRange, readWatch:
+	}
+	return false
+}
+
 // partKind is what a request in a batch is.
 type partKind byte
 

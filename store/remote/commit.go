@@ -67,7 +67,7 @@ func (t *attempt) sendCommit(w writes) error {
 	e.mu.Unlock()
 	t.step++
 	req := encodeCommit(e.header(t.link), t.txn, t.step, number, w)
-	reply, err := e.ask(t.ctx, t.link, partCommit, req)
+	reply, err := e.ask(t.ctx, t.link, partCommit, true, req)
 	if err != nil {
 		return t.uncommitted(err)
 	}

@@ -14,7 +14,8 @@ import (
 // errUnsent: a request has never left. It comes with the error of its context.
 var errUnsent = errors.New("remote: the request was not sent")
 
-// maxHold bounds for how long a small request waits for others to travel with.
+// maxHold bounds for how long a small request waits for room, and then for others to
+// travel with.
 const maxHold = 20 * time.Millisecond
 
 // maxUnderWay is how many requests of a lane are under way before others wait.
@@ -43,10 +44,10 @@ type part struct {
 	err     error // why there is no answer
 }
 
-// ask sends a request on a lane, alone when it is too large for that, and returns
-// its reply. Its errors are those of the network, and errUnsent.
-func (e *Engine) ask(ctx context.Context, l *link, k partKind, req []byte) ([]byte, error) {
-	if len(req) > maxPart {
+// ask sends a request and returns its reply. A small one travels on a lane. Its
+// errors are those of the network, and errUnsent.
+func (e *Engine) ask(ctx context.Context, l *link, k partKind, small bool, req []byte) ([]byte, error) {
+	if !small || len(req) > maxPart {
 		return e.request(ctx, l, k.method(), req, 0)
 	}
 	n := &l.lanes[k]
