@@ -14,23 +14,22 @@ import (
 // errUnsent: a request has never left. It comes with the error of its context.
 var errUnsent = errors.New("remote: the request was not sent")
 
-// maxHold bounds for how long a small request waits for room, and then for others to
-// travel with.
-const maxHold = 20 * time.Millisecond
+// A request that gathers others lets the tasks run that are ready, until none has
+// come with a request in so many turns, and for so many turns at most.
+const (
+	quietTurns = 3
+	maxTurns   = 64
+)
 
-// maxUnderWay is how many requests of a lane are under way before others wait.
-const maxUnderWay = 1
-
-// lane lets small requests of one kind travel together on one link: while a batch
-// is under way, those that come wait for the next. Engine.mu guards it.
+// lane lets small requests of one kind travel together on one link. The first of
+// them gathers: it waits a moment, and leaves in one batch with what has come
+// meanwhile. Engine.mu guards it.
 type lane struct {
-	link     *link
-	kind     partKind
-	underWay int     // requests; above 1 only when maxHold was over
-	waiting  []*part // never more than one request has room for
-	bytes    int     // of those
-	pace     pace
-	timer    clock.Timer // lets all leave; not nil while any wait
+	link      *link
+	kind      partKind
+	waiting   []*part // never more than one request has room for
+	bytes     int     // of those
+	gathering bool    // a task will let all leave that wait
 }
 
 // part is a small request.
@@ -51,9 +50,8 @@ func (e *Engine) ask(ctx context.Context, l *link, k partKind, small bool, req [
 		return e.request(ctx, l, k.method(), req, 0)
 	}
 	n := &l.lanes[k]
-	p := &part{body: req, begun: e.host.Uptime()}
-	if e.join(n, p) {
-		defer e.returned(n, 1, p.begun)
+	p := &part{body: req, begun: e.host.Uptime(), settled: e.host.NewEvent()}
+	if e.join(n, p) && e.gather(ctx, n, p) {
 		return e.request(ctx, l, k.method(), req, 0)
 	}
 	if err := p.settled.Wait(ctx); err != nil {
@@ -62,69 +60,70 @@ func (e *Engine) ask(ctx context.Context, l *link, k partKind, small bool, req [
 	return e.outcomeOf(ctx, n, p)
 }
 
-// join adds a part to those that wait, or reports that it is to leave at once, alone.
-func (e *Engine) join(n *lane, p *part) (alone bool) {
+// join adds a part to those that wait, and reports whether it is the one to gather.
+func (e *Engine) join(n *lane, p *part) (first bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if n.underWay < maxUnderWay && len(n.waiting) == 0 && n.pace.wanted() <= 1 {
-		n.underWay++
-		n.pace.left(1)
-		return true
-	}
 	if len(n.waiting) == maxParts || n.bytes+len(p.body) > maxBatch {
 		e.depart(n)
 	}
-	p.settled = e.host.NewEvent()
 	n.waiting = append(n.waiting, p)
 	n.bytes += len(p.body)
-	switch {
-	case n.underWay < maxUnderWay && len(n.waiting) >= n.pace.wanted():
-		e.depart(n)
-	case len(n.waiting) > 1: // the timer runs
-	case n.underWay < maxUnderWay:
-		e.hold(n, n.pace.patience())
-	default:
-		e.hold(n, maxHold)
+	first = !n.gathering
+	n.gathering = true
+	return first
+}
+
+// gather waits for others and lets all leave that wait. It reports whether p is the
+// only one, and to be sent by its caller.
+func (e *Engine) gather(ctx context.Context, n *lane, p *part) (alone bool) {
+	if e.o.Gather > 0 {
+		_ = e.host.Sleep(ctx, e.o.Gather)
+	} else {
+		e.yield(ctx, n)
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n.gathering = false
+	if len(n.waiting) == 1 && n.waiting[0] == p && ctx.Err() == nil {
+		p.sent = true
+		n.waiting, n.bytes = nil, 0
+		return true
+	}
+	if ctx.Err() != nil {
+		n.withdraw(p)
+	}
+	e.depart(n)
 	return false
 }
 
-// hold lets those that wait leave after d. The caller holds the lock.
-func (e *Engine) hold(n *lane, d time.Duration) {
-	if n.timer != nil {
-		n.timer.Stop()
-	}
-	var t clock.Timer
-	t = e.host.AfterFunc(d, func() {
+// yield lets others run until none comes any more.
+func (e *Engine) yield(ctx context.Context, n *lane) {
+	came := 1
+	for turn, quiet := 0, 0; turn < maxTurns && quiet < quietTurns; turn++ {
+		_ = e.host.Sleep(ctx, 0)
 		e.mu.Lock()
-		defer e.mu.Unlock()
-		if n.timer == t {
-			e.depart(n)
+		now := len(n.waiting)
+		e.mu.Unlock()
+		if quiet++; now > came {
+			quiet = 0
 		}
-	})
-	n.timer = t
+		came = now
+	}
 }
 
 // depart sends all that wait. The caller holds the lock.
 func (e *Engine) depart(n *lane) {
-	if n.timer != nil {
-		n.timer.Stop()
-		n.timer = nil
-	}
 	parts := n.waiting
 	n.waiting, n.bytes = nil, 0
+	if len(parts) == 0 {
+		return
+	}
 	for _, p := range parts {
 		p.sent = true
 	}
-	if len(parts) == 0 {
-		return // all have given up
-	}
-	n.underWay++
-	n.pace.left(len(parts))
 	e.host.Go("remote batch", func(ctx context.Context) {
-		begun := e.host.Uptime()
 		answers, err := e.carry(ctx, n, parts)
-		e.returned(n, len(parts), begun)
 		for i, p := range parts {
 			if p.err = err; err == nil {
 				p.answer = answers[i]
@@ -134,19 +133,11 @@ func (e *Engine) depart(n *lane) {
 	})
 }
 
-// returned notes that so many parts, which left together, have their answers or
-// will get none. Those that wait may have room now.
-func (e *Engine) returned(n *lane, parts int, begun time.Duration) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	n.underWay--
-	n.pace.answered(parts, len(n.waiting), e.host.Uptime()-begun)
-	switch {
-	case n.underWay >= maxUnderWay || len(n.waiting) == 0:
-	case len(n.waiting) >= n.pace.wanted():
-		e.depart(n)
-	default:
-		e.hold(n, n.pace.patience())
+// withdraw takes a part back that has not left. The caller holds the lock.
+func (n *lane) withdraw(p *part) {
+	if i := slices.Index(n.waiting, p); i >= 0 {
+		n.waiting = slices.Delete(n.waiting, i, i+1)
+		n.bytes -= len(p.body)
 	}
 }
 
@@ -204,8 +195,7 @@ func (e *Engine) desert(ctx context.Context, n *lane, p *part, err error) error 
 	e.mu.Lock()
 	sent := p.sent
 	if !sent {
-		n.waiting = slices.DeleteFunc(n.waiting, func(w *part) bool { return w == p })
-		n.bytes -= len(p.body)
+		n.withdraw(p)
 	}
 	e.mu.Unlock()
 	if !sent {
