@@ -17,8 +17,8 @@ import (
 // Engine is the client: a store.Engine whose store is behind servers. It is safe
 // for use from several tasks.
 //
-// Small requests that are made at once travel together, and wait for that up to a
-// few milliseconds. A transaction belongs to the server that its first call reaches.
+// Small requests that are made at once travel together; see Options.Gather. None
+// waits for the answer to another one. A transaction belongs to the server that its first call reaches.
 type Engine struct {
 	host host.Host
 	o    Options
