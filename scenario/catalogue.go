@@ -206,7 +206,7 @@ var catalogue = []Scenario{
 		Name:  "remote",
 		About: "the store is behind two servers, which crash, and whose requests and answers are lost, late and doubled",
 		Sometimes: []string{
-			"copied", "stranger", "switched", "remote-doubt", "doubt-applied", "doubt-dropped",
+			"copied", "stranger", "switched", "remote-doubt", "batched", "asked-again", "doubt-applied", "doubt-dropped",
 			"takeover", "revoked", "recovered", "lost", "rejoined", "moved", "released", "audited",
 		},
 		MinSeeds: 100,

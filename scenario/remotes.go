@@ -40,7 +40,7 @@ func (r *run) startRemotes(handlers faults.Handlers) {
 		})
 	}
 	r.engine = func(h *sim.Host) store.Engine {
-		e, err := remote.Open(h, remote.Options{Servers: addresses, CallTimeout: time.Second, Poll: 2 * time.Second})
+		e, err := remote.Open(h, remote.Options{Servers: addresses, CallTimeout: time.Second, Poll: 2 * time.Second, Gather: time.Millisecond})
 		if err != nil {
 			r.world.Fail("harness", err)
 		}
@@ -61,5 +61,7 @@ func (r *run) countRemotes() {
 		n := e.Stats()
 		r.events[evSwitched] += n.Switches
 		r.events[evRemoteDoubt] += n.Doubts
+		r.events[evBatched] += n.Batches
+		r.events[evAskedAgain] += n.AskedAgain
 	}
 }

@@ -76,6 +76,8 @@ const (
 	evStranger                       // … or did not know a client any more
 	evSwitched                       // a client went to another such server
 	evRemoteDoubt                    // … or a commit there stayed without an answer
+	evBatched                        // … or sent several small requests as one
+	evAskedAgain                     // … or asked again for an answer that did not come with those of its batch
 	evAudited                        // the audit claimed every actor
 	eventCount
 )
@@ -91,7 +93,7 @@ var eventNames = [eventCount]string{
 	"resumed", "compacted", "late-row", "agreed", "snapshot-agreed", "monitor-revoked", "marked", "unmarked", "swept", "forgotten", "conflicted", "revoke-limited", "revoke-limit-over",
 	"placed", "found", "no-node", "full", "drained", "drain-moved", "drain-freed", "drain-kept", "drain-resumed",
 	"draining-refused", "passed-on", "rebalanced",
-	"copied", "stranger", "switched", "remote-doubt", "audited",
+	"copied", "stranger", "switched", "remote-doubt", "batched", "asked-again", "audited",
 }
 
 func (r *run) happened(e event) { r.events[e]++ }

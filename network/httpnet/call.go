@@ -20,6 +20,10 @@ import (
 // the refusal could be lost with it.
 const expectBytes = 128 << 10
 
+// maxIdle bounds the connections that are kept while no call uses them, to all
+// processes together.
+const maxIdle = 256
+
 func newTransport(o Options) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true) // HTTP/2 retries what a closing server did not take
@@ -27,8 +31,8 @@ func newTransport(o Options) *http.Transport {
 		Proxy:                  nil,
 		DialContext:            (&net.Dialer{Timeout: o.DialTimeout}).DialContext,
 		DisableCompression:     true,
-		MaxIdleConns:           256,
-		MaxIdleConnsPerHost:    16,
+		MaxIdleConns:           maxIdle,
+		MaxIdleConnsPerHost:    maxIdle, // a node calls few others: each call above it would dial
 		IdleConnTimeout:        o.IdleTimeout / 2,
 		ExpectContinueTimeout:  o.ReadHeaderTimeout,
 		MaxResponseHeaderBytes: maxHeader,
@@ -186,6 +190,13 @@ func (n *Net) readReply(resp *http.Response) ([]byte, error) {
 	}
 	if resp.ContentLength > int64(n.o.MaxReply) {
 		return nil, tooLarge()
+	}
+	if resp.ContentLength >= 0 {
+		reply := make([]byte, resp.ContentLength)
+		if _, err := io.ReadFull(resp.Body, reply); err != nil {
+			return nil, fmt.Errorf("%w: the reply broke off: %w", network.ErrNoReply, err)
+		}
+		return reply, nil
 	}
 	reply, err := io.ReadAll(io.LimitReader(resp.Body, int64(n.o.MaxReply)+1))
 	switch {

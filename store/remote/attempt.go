@@ -114,7 +114,7 @@ func (t *attempt) read(doing string, r read) (result, error) {
 func (t *attempt) send(doing string, w writes, r read) (result, error) {
 	t.step++
 	req := encodeRead(t.engine.header(t.link), t.txn, t.step, w, r)
-	reply, err := t.engine.request(t.ctx, t.link, methodRead, req, 0)
+	reply, err := t.engine.ask(t.ctx, t.link, partRead, r.small(), req)
 	if err != nil {
 		return result{}, t.lose(t.unread(doing, err))
 	}

@@ -84,7 +84,7 @@ func onDisk(b *testing.B) store.Engine {
 // BenchmarkRemote measures claims on a disk of this process beside claims on
 // another behind a server on the loopback interface, by turns in one run.
 func BenchmarkRemote(b *testing.B) {
-	for _, goroutines := range []int{1, 16, 64} {
+	for _, goroutines := range []int{1, 16, 64, 256} {
 		b.Run(fmt.Sprintf("goroutines=%d", goroutines), func(b *testing.B) {
 			local, behind := onDisk(b), onDisk(b)
 			server, client := machine(b, "server"), machine(b, "client")

@@ -45,11 +45,18 @@ func (s *Server) touch(c *client) {
 
 // outcome is what became of a request: a commit, or a step of a transaction.
 type outcome struct {
-	done  clock.Event // set when reply is there
-	reply []byte
+	reply []byte      // nil while the request is under way
+	done  clock.Event // set when reply is there; nil until a copy waits for it
 }
 
-func (s *Server) newOutcome() *outcome { return &outcome{done: s.host.NewEvent()} }
+// settle notes the reply, and returns what lets copies know, without the lock.
+func (o *outcome) settle(reply []byte) (tell func()) {
+	o.reply = reply
+	if o.done == nil {
+		return func() {}
+	}
+	return o.done.Set
+}
 
 // txn is a transaction at the server.
 type txn struct {
@@ -138,7 +145,7 @@ func (s *Server) remember(c *client, number uint64) *outcome {
 		delete(c.outcomes, oldest)
 		c.floor = max(c.floor, oldest+1)
 	}
-	o := s.newOutcome()
+	o := &outcome{}
 	c.outcomes[number] = o
 	c.arrived = append(c.arrived, number)
 	return o

@@ -67,7 +67,7 @@ func (t *attempt) sendCommit(w writes) error {
 	e.mu.Unlock()
 	t.step++
 	req := encodeCommit(e.header(t.link), t.txn, t.step, number, w)
-	reply, err := e.request(t.ctx, t.link, methodCommit, req, 0)
+	reply, err := e.ask(t.ctx, t.link, partCommit, true, req)
 	if err != nil {
 		return t.uncommitted(err)
 	}
@@ -87,6 +87,8 @@ func (t *attempt) sendCommit(w writes) error {
 // why a message that was too large is the request.
 func (t *attempt) uncommitted(err error) error {
 	switch {
+	case errors.Is(err, errUnsent):
+		return unsent(fmt.Errorf("remote: commit: %w", err))
 	case errors.Is(err, network.ErrNoReply):
 		return fmt.Errorf("remote: commit: %w: %w", store.ErrCommitUnknown, err)
 	case errors.Is(err, network.ErrRefused), errors.Is(err, network.ErrUnknownAddress):

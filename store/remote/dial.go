@@ -148,7 +148,11 @@ func (e *Engine) greet(ctx context.Context, i int) (*link, error) {
 	case w.client == 0:
 		return nil, fmt.Errorf("remote: connect to %s: %w: it gave no place", at, store.ErrUnavailable)
 	}
-	return &link{server: i, address: at, boot: w.boot, client: w.client, limits: w.limits, used: e.host.Uptime()}, nil
+	l := &link{server: i, address: at, boot: w.boot, client: w.client, limits: w.limits, used: e.host.Uptime()}
+	for k := range l.lanes {
+		l.lanes[k] = lane{link: l, kind: partKind(k)}
+	}
+	return l, nil
 }
 
 // failed makes a server one to avoid for a while, and forgets the link, if it is

@@ -17,8 +17,8 @@ import (
 // Engine is the client: a store.Engine whose store is behind servers. It is safe
 // for use from several tasks.
 //
-// Each call is a request of its own on the network; none waits for another one. A
-// transaction belongs to the server that its first call reaches.
+// Small requests that are made at once travel together; see Options.Gather. None
+// waits for the answer to another one. A transaction belongs to the server that its first call reaches.
 type Engine struct {
 	host host.Host
 	o    Options
@@ -58,6 +58,7 @@ type link struct {
 	commits uint64        // sent
 	watches uint64        // set
 	over    header        // transactions and watches that the server may forget
+	lanes   [partKinds]lane
 }
 
 // Open returns a client of the servers, which it first calls when there is
@@ -111,6 +112,9 @@ type Stats struct {
 	Switches uint64 // times that it went to another server
 	Doubts   uint64 // commits that ended with store.ErrCommitUnknown
 	Resumed  uint64 // waits for a watch that got an answer after one was lost
+
+	Batches    uint64 // requests that brought several small ones
+	AskedAgain uint64 // small ones whose answer did not come with those of their batch
 }
 
 // Stats returns the client's counts.

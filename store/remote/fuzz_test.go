@@ -89,6 +89,23 @@ func FuzzWatch(f *testing.F) {
 	})
 }
 
+func FuzzBatch(f *testing.F) {
+	f.Add(encodeBatch(partRead, [][]byte{encodeRead(someHeader, 6, 1, writes{}, read{})}))
+	f.Add(encodeBatch(partCommit, [][]byte{nil, encodeCommit(someHeader, 6, 1, 7, encoded(someWrites))}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		k, bodies, err := decodeBatch(b)
+		same(t, b, encodeBatch(k, bodies), err)
+	})
+}
+
+func FuzzAnswers(f *testing.F) {
+	f.Add(3, encodeAnswers([]answer{{}, {fateReply, someFault()}, {fateError, []byte("why")}}, MinMessage))
+	f.Fuzz(func(t *testing.T, n int, b []byte) {
+		answers, err := decodeAnswers(b, min(max(n, 1), maxParts))
+		same(t, b, encodeAnswers(answers, MaxMessage), err)
+	})
+}
+
 func someFault() []byte { return encodeFault(statusRefused, store.ErrConflict) }
 
 // sameFault is same for a reply that is a fault.
@@ -171,6 +188,27 @@ func TestDecodersRefuse(t *testing.T) {
 	} {
 		if _, err := decodeCommit(c.b); !errors.Is(err, errMalformed) {
 			t.Errorf("%s: error %v", c.name, err)
+		}
+	}
+	for name, b := range map[string][]byte{
+		"a batch of nothing":       encodeBatch(partRead, nil),
+		"an unknown kind":          encodeBatch(partKinds, [][]byte{nil}),
+		"too many requests":        encodeBatch(partRead, make([][]byte, maxParts+1)),
+		"a request over the limit": encodeBatch(partRead, [][]byte{make([]byte, maxPart+1)}),
+		"a batch and a byte":       append(encodeBatch(partRead, [][]byte{nil}), 0),
+	} {
+		if _, _, err := decodeBatch(b); !errors.Is(err, errMalformed) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	for name, answers := range map[string][]answer{
+		"an answer too few":         {{fateReply, nil}},
+		"an answer too many":        {{fateReply, nil}, {fateReply, nil}, {fateReply, nil}},
+		"an unknown fate":           {{fateReply, nil}, {fates, nil}},
+		"an answer that is not yet": {{fateReply, nil}, {fateLater, []byte("x")}},
+	} {
+		if _, err := decodeAnswers(encodeAnswers(answers, MinMessage), 2); !errors.Is(err, errMalformed) {
+			t.Errorf("%s: error %v", name, err)
 		}
 	}
 	if _, err := decodeRead(encodeRead(header{}, 1, 1, writes{}, read{kind: 99})); !errors.Is(err, errMalformed) {

@@ -107,6 +107,9 @@ type Options struct {
 	// transaction. Then a read ends with store.ErrUnavailable and a commit with
 	// store.ErrCommitUnknown. 1 ms to [MaxWait]. Default: 2 s.
 	CallTimeout time.Duration
+	// Gather is for how long a small request waits for others to travel with. 0 to
+	// 1 s. Default: 0, only until the tasks that are ready to run have run.
+	Gather time.Duration
 	// Backoff is for how long a server that failed is avoided while another is
 	// there, with jitter. Default: 50 ms to 5 s.
 	Backoff clock.Backoff
@@ -133,6 +136,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.PollRetries < 0 {
 		return o, fmt.Errorf("remote: %w: Options.PollRetries is %d, must be 0 (default) or more", store.ErrInvalid, o.PollRetries)
+	}
+	if o.Gather < 0 || o.Gather > time.Second {
+		return o, fmt.Errorf("remote: Options.Gather is %v, must be 0 (default) to 1s", o.Gather)
 	}
 	if err := duration("Options", "CallTimeout", &o.CallTimeout, 2*time.Second); err != nil {
 		return o, err

@@ -28,6 +28,7 @@ func TestOptionsOutOfRange(t *testing.T) {
 		"Servers":     {},
 		"Backoff":     {Servers: servers, Backoff: clock.Backoff{Initial: -1}},
 		"CallTimeout": {Servers: servers, CallTimeout: time.Microsecond},
+		"Gather":      {Servers: servers, Gather: 2 * time.Second},
 		"Poll":        {Servers: servers, Poll: -time.Second},
 		"PollRetries": {Servers: servers, PollRetries: -1},
 	} {

@@ -48,7 +48,9 @@ func onBench(t *testing.T, servers int, so ServerOptions, o Options, f func(b *b
 	t.Helper()
 	c := newCluster(t, 1, servers, so)
 	h := &tampered{Host: c.process("client")}
-	o.Servers = c.servers
+	if o.Servers == nil {
+		o.Servers = c.servers
+	}
 	e, err := Open(h, o)
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ const (
 	methodRead   = "kelpie.store.v1.read"
 	methodCommit = "kelpie.store.v1.commit"
 	methodWatch  = "kelpie.store.v1.watch"
+	methodBatch  = "kelpie.store.v1.batch"
 )
 
 // Versions of the protocol that this package speaks.

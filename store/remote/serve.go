@@ -30,6 +30,15 @@ func held(ws []write, body []byte) int {
 // answerOf returns the reply to a request that has been taken up before, as soon as
 // it is there.
 func (s *Server) answerOf(ctx context.Context, o *outcome) ([]byte, error) {
+	s.mu.Lock()
+	reply := o.reply
+	if reply == nil && o.done == nil {
+		o.done = s.host.NewEvent()
+	}
+	s.mu.Unlock()
+	if reply != nil {
+		return reply, nil
+	}
 	if err := o.done.Wait(ctx); err != nil {
 		return nil, err
 	}
@@ -98,7 +107,7 @@ func (s *Server) advance(c *client, number uint64, step uint32, size int, over *
 		return nil, err
 	}
 	s.grow(t, -len(t.last.reply))
-	t.last = s.newOutcome()
+	t.last = &outcome{}
 	t.step++
 	t.busy = true
 	c.busy++
@@ -108,7 +117,8 @@ func (s *Server) advance(c *client, number uint64, step uint32, size int, over *
 // stepped ends a step.
 func (s *Server) stepped(t *txn, reply []byte) {
 	s.mu.Lock()
-	t.busy, t.last.reply = false, reply
+	t.busy = false
+	tell := t.last.settle(reply)
 	t.client.busy--
 	t.used = s.host.Uptime()
 	dropped := t.dropped
@@ -116,9 +126,8 @@ func (s *Server) stepped(t *txn, reply []byte) {
 		s.grow(t, len(reply))
 		t.client.byUse.MoveToBack(t.place)
 	}
-	done := t.last.done
 	s.mu.Unlock()
-	done.Set()
+	tell()
 	if dropped {
 		t.inner.Cancel()
 		t.cancel()
@@ -269,8 +278,7 @@ func (s *Server) beginCommit(req commitRequest, size int, over *leftovers) (*txn
 	o := s.remember(c, req.number)
 	t, err := s.advance(c, req.txn, req.step, size, over)
 	if err != nil {
-		o.reply = refusal(err) // copies are refused too
-		o.done.Set()
+		o.settle(refusal(err)) // copies are refused too
 		return nil, nil, err
 	}
 	return t, o, nil
@@ -299,9 +307,9 @@ func (s *Server) committed(t *txn, o *outcome, reply []byte, applied bool) {
 		}
 	}
 	s.touch(c)
-	o.reply = reply
+	tell := o.settle(reply)
 	s.mu.Unlock()
-	o.done.Set()
+	tell()
 	over.end()
 }
 

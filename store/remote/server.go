@@ -33,6 +33,7 @@ type Server struct {
 
 	ctx    context.Context // of all inner transactions
 	cancel context.CancelCauseFunc
+	crew   crew // for the requests of batches
 
 	mu       sync.Mutex // never held over a call of the engine or a wait
 	closed   bool
@@ -57,7 +58,7 @@ func NewServer(h host.Host, inner store.Engine, o ServerOptions) (*Server, error
 	}
 	s := &Server{
 		host: h, inner: inner, o: o, boot: h.Rand().Uint64(),
-		clients: make(map[uint64]*client), byUse: list.New(),
+		crew: crew{host: h}, clients: make(map[uint64]*client), byUse: list.New(),
 	}
 	s.ctx, s.cancel = h.WithCancel(h.Context())
 	for _, m := range s.methods() {
@@ -77,6 +78,7 @@ func (s *Server) methods() []method {
 		{methodRead, s.serveRead},
 		{methodCommit, s.serveCommit},
 		{methodWatch, s.serveWatch},
+		{methodBatch, s.serveBatch},
 	}
 }
 
@@ -100,6 +102,7 @@ func (s *Server) Close() error {
 	}
 	over.end()
 	s.cancel(errServerClosed)
+	s.crew.rest()
 	return nil
 }
 
