@@ -138,7 +138,7 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("remote: %w: Options.PollRetries is %d, must be 0 (default) or more", store.ErrInvalid, o.PollRetries)
 	}
 	if o.Gather < 0 || o.Gather > time.Second {
-		return o, fmt.Errorf("remote: Options.Gather is %v, must be 0 (default) to 1s", o.Gather)
+		return o, fmt.Errorf("remote: %w: Options.Gather is %v, must be 0 (default) to 1s", store.ErrInvalid, o.Gather)
 	}
 	if err := duration("Options", "CallTimeout", &o.CallTimeout, 2*time.Second); err != nil {
 		return o, err
