@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
+	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/jsonl"
 	"github.com/kelpie-registry/kelpie/linearizability"
 	"github.com/kelpie-registry/kelpie/network"
 )
@@ -22,10 +22,11 @@ type Decision struct {
 	Write
 }
 
+var errNotKept = errors.New("sink: the decision could not be kept")
+
 // Serve decides about writes that come over the network. Each decision is in the
-// file, by one Write of one line, before its writer is told. An error of the file is
-// given to failed, and the writer is told nothing.
-func Serve(n network.Network, now func() time.Duration, file io.Writer, failed func(error)) {
+// file before its writer is told.
+func Serve(n network.Network, now func() time.Duration, decisions *jsonl.Writer) {
 	t := NewTable()
 	n.Handle(method, func(_ context.Context, req []byte) ([]byte, error) {
 		var w Write
@@ -35,13 +36,8 @@ func Serve(n network.Network, now func() time.Duration, file io.Writer, failed f
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		d := Decision{At: now(), Accepted: t.takes(w), Write: w}
-		line, err := json.Marshal(&d)
-		if err != nil {
-			return nil, fmt.Errorf("sink: %w", err)
-		}
-		if _, err := file.Write(append(line, '\n')); err != nil {
-			failed(err)
-			return nil, fmt.Errorf("sink: %w", err)
+		if !decisions.Append(&d) {
+			return nil, errNotKept
 		}
 		return []byte{answer(d.Accepted)}, nil
 	})

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/jsonl"
 	"github.com/kelpie-registry/kelpie/linearizability"
 	"github.com/kelpie-registry/kelpie/network/httpnet"
 	"github.com/kelpie-registry/kelpie/registry"
@@ -67,7 +68,7 @@ var errFull = errors.New("full")
 func TestDecisionsAreInTheFileBeforeTheyAreTold(t *testing.T) {
 	server, client := newNet(t), newNet(t)
 	var file bytes.Buffer
-	Serve(server, func() time.Duration { return 5 }, &file, func(err error) { t.Error(err) })
+	Serve(server, func() time.Duration { return 5 }, jsonl.NewWriter(&file, func(err error) { t.Error(err) }))
 	c := Client{Network: client, Sink: server.Address()}
 	for _, w := range []struct {
 		token registry.Token
@@ -83,7 +84,7 @@ func TestDecisionsAreInTheFileBeforeTheyAreTold(t *testing.T) {
 		}
 	}
 	var told error
-	Serve(server, func() time.Duration { return 5 }, full{}, func(err error) { told = err })
+	Serve(server, func() time.Duration { return 5 }, jsonl.NewWriter(full{}, func(err error) { told = err }))
 	if got := c.Write(t.Context(), Write{Actor: "a", Token: 9}); got != linearizability.OutcomeUnknown || !errors.Is(told, errFull) {
 		t.Errorf("a file that is full: %v, error %v", got, told)
 	}

@@ -101,7 +101,7 @@ func (n *node) newLife(number int) (*life, error) {
 
 // start starts the workers. The first one joins, and joins again.
 func (l *life) start() {
-	for i := range workers {
+	for i := range Workers {
 		l.work.Add(1)
 		seed := l.n.rand.Uint64()
 		l.host.Go(fmt.Sprintf("worker-%d", i), func(ctx context.Context) {

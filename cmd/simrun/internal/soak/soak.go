@@ -41,8 +41,8 @@ const (
 	MaxActors     = 10_000
 	MinTTL        = 50 * time.Millisecond // below, a scheduler's hiccup is a lost lease
 	DefaultTTL    = 500 * time.Millisecond
-	actorsPerNode = 2 // of the default of Actors
-	workers       = 3 // for each node
+	Workers       = 3                     // for each node
+	actorsPerNode = 2                     // of the default of Actors
 )
 
 // maxOperations bounds a history: a file of it has two lines an operation, and
@@ -126,7 +126,7 @@ func newRun(o Options, name string, c clock.Clock, began time.Duration) *run {
 	for i := range o.Actors {
 		r.actors = append(r.actors, registry.ActorID(fmt.Sprintf("actor-%d", i+1)))
 	}
-	fair := float64(o.For) * float64(o.Nodes*workers) / maxOperations
+	fair := float64(o.For) * float64(o.Nodes*Workers) / maxOperations
 	r.think = max(meanThink, time.Duration(math.Ceil(fair)))
 	return r
 }

@@ -19,6 +19,22 @@ type Store struct {
 	// Open returns a new, empty store, after the flags have been parsed. An error
 	// about a flag names it.
 	Open func(ctx context.Context, c clock.Clock) (Cluster, error)
+
+	// Data, when not nil, is for a store that one process has and serves to others
+	// (kelpied): it returns a new or empty folder for its data, and what removes it in
+	// the end, if it is to go.
+	Data func() (folder string, remove func() error, err error)
+	// Connect, when not nil, is for a store that every process reaches by itself: it
+	// connects one to a cluster that another has opened, which is a [Sharer] and said
+	// how.
+	Connect func(ctx context.Context, c clock.Clock, shared string) (store.Engine, error)
+}
+
+// Sharer is a [Cluster] that other processes can reach.
+type Sharer interface {
+	Cluster
+	// Shared is for Store.Connect.
+	Shared() string
 }
 
 // Cluster is an open, empty store. One that is also a fmt.Stringer says what it

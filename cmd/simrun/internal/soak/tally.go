@@ -111,3 +111,11 @@ func failovers(h *linearizability.History) (n uint64) {
 	}
 	return n
 }
+
+// Count counts what many processes did, whose notes are in the ledger.
+func Count(h *linearizability.History, l *Ledger) Counts {
+	var c Counts
+	c.addHistory(h)
+	l.fill(&c)
+	return c
+}
