@@ -55,6 +55,20 @@ func (f *fleet) rand(part string) *rand.Rand {
 	return rand.New(rand.NewPCG(f.o.Seed, h.Sum64()))
 }
 
+// bag returns a function that draws from what there is, and draws nothing again before
+// it has drawn everything.
+func bag[T any](r *rand.Rand, what []T) func() T {
+	left := 0
+	return func() T {
+		if left == 0 {
+			r.Shuffle(len(what), func(i, j int) { what[i], what[j] = what[j], what[i] })
+			left = len(what)
+		}
+		left--
+		return what[left]
+	}
+}
+
 // chaos makes trouble until ctx ends. Then all processes run and all connections
 // pass.
 func (f *fleet) chaos(ctx context.Context) {
@@ -88,8 +102,9 @@ func (f *fleet) trouble(ctx context.Context, s *slot, spell, least, most float64
 		kinds = append(kinds, faultFreeze)
 	}
 	r := f.rand("trouble " + s.name)
+	next := bag(r, kinds)
 	for len(kinds) > 0 && f.clock.Sleep(ctx, f.spell(r, leastSpell, spell)) == nil {
-		fault := Fault{Kind: kinds[r.IntN(len(kinds))], Target: s.name, Nodes: s.nodes}
+		fault := Fault{Kind: next(), Target: s.name, Nodes: s.nodes}
 		var err error
 		if fault.Kind == faultKill {
 			err = f.restart(ctx, s, &fault, f.spell(r, 0, downTime))
@@ -135,9 +150,9 @@ func (f *fleet) freeze(ctx context.Context, s *slot, fault *Fault, span time.Dur
 func (f *fleet) cut(ctx context.Context, s *slot) {
 	defer s.proxy.Set(proxy.Pass, 0)
 	r := f.rand("cut " + s.name)
-	modes := proxy.Modes()
+	next := bag(r, proxy.Modes())
 	for f.clock.Sleep(ctx, f.spell(r, 0, calm)) == nil {
-		m := modes[r.IntN(len(modes))]
+		m := next()
 		f.mu.Lock()
 		f.cuts[string(m)]++
 		f.mu.Unlock()

@@ -113,7 +113,7 @@ func (f *fleet) share(name string) soak.Share {
 	most := maxOperations / f.o.Processes
 	return soak.Share{
 		Nodes: f.o.Nodes, Actors: f.o.Actors, For: f.o.For, TTL: f.o.TTL, Seed: f.o.Seed, Began: f.began,
-		Think: max(meanThink, time.Duration(float64(f.o.For)*float64(f.o.Nodes*soak.Workers)/maxOperations)), Most: most, Name: name,
+		Think: max(meanThink, time.Duration(float64(f.o.For)*float64(f.o.Nodes*soak.Workers)/maxOperations)), Most: most, Linger: linger, Name: name,
 	}
 }
 

@@ -70,7 +70,8 @@ var spawner = sync.OnceValue(func() chan<- func() {
 	return work
 })
 
-// Start starts a process. Its standard input is for [Process.Say], and ends when this
+// Start starts a process, in a group of its own: an interrupt from the keyboard is for
+// this process only. Its standard input is for [Process.Say], and ends when this
 // process does; its standard output for [Process.Line].
 func Start(o Options) (*Process, error) {
 	stderr, err := os.OpenFile(o.Stderr, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -81,7 +82,7 @@ func Start(o Options) (*Process, error) {
 	p := &Process{name: o.Name, stderr: o.Stderr, lines: make(chan string, maxLines), exited: make(chan struct{})}
 	p.cmd = exec.Command(o.Path, o.Args...)
 	p.cmd.Stderr = stderr
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	stdout, err := p.cmd.StdoutPipe()
 	if err == nil {
 		p.stdin, err = p.cmd.StdinPipe()

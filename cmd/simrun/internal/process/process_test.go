@@ -158,4 +158,3 @@ func TestAProgramThatIsNotThere(t *testing.T) {
 		t.Error("it was started without its file")
 	}
 }
-

@@ -19,9 +19,10 @@ type Share struct {
 	For    time.Duration `json:"for"`
 	TTL    time.Duration `json:"ttl"`
 	Seed   uint64        `json:"seed"`
-	Think  time.Duration `json:"think"` // mean pause of a worker
-	Most   int           `json:"most"`  // operations of this process
-	Began  time.Duration `json:"began"` // origin of the history's times, on the machine's clock
+	Think  time.Duration `json:"think"`  // mean pause of a worker
+	Most   int           `json:"most"`   // operations of this process
+	Linger int           `json:"linger"` // one write in so many takes long
+	Began  time.Duration `json:"began"`  // origin of the history's times, on the machine's clock
 
 	Name   string `json:"name"`   // of the process in this life of it
 	Life   int    `json:"life"`   // counted from 1
@@ -51,7 +52,7 @@ func NewMember(s Share, engine store.Engine, out Outlets) *Member {
 	c := clock.System()
 	o := Options{Nodes: s.Nodes, Actors: s.Actors, For: s.For, TTL: s.TTL, Seed: s.Seed + uint64(s.Life)<<32}
 	r := newRun(o, s.Name, c, s.Began)
-	r.think, r.most = s.Think, s.Most
+	r.think, r.most, r.linger = s.Think, s.Most, s.Linger
 	r.history, r.sink, r.book = out.History, out.Sink, out.Book
 	return &Member{r: r, share: s, engine: engine}
 }

@@ -92,7 +92,7 @@ func (w *worker) write(ctx context.Context, a registry.ActorID) {
 	answered := w.l.r.now()
 	id := w.begin(call, recording.With(linearizability.KindWrite, c))
 	wait := time.Duration(w.rand.Int64N(int64(2 * time.Millisecond)))
-	if w.rand.IntN(50) == 0 {
+	if w.rand.IntN(w.l.r.linger) == 0 {
 		wait = time.Duration(w.rand.Int64N(2 * int64(w.l.r.o.TTL)))
 	}
 	w.sleep(ctx, wait)

@@ -41,8 +41,8 @@ const (
 	MaxActors     = 10_000
 	MinTTL        = 50 * time.Millisecond // below, a scheduler's hiccup is a lost lease
 	DefaultTTL    = 500 * time.Millisecond
-	Workers       = 3                     // for each node
-	actorsPerNode = 2                     // of the default of Actors
+	Workers       = 3 // for each node
+	actorsPerNode = 2 // of the default of Actors
 )
 
 // maxOperations bounds a history: a file of it has two lines an operation, and
@@ -111,6 +111,7 @@ type run struct {
 	actors  []registry.ActorID
 	think   time.Duration // mean
 	most    int           // operations
+	linger  int           // one write in so many takes longer than the holder's lease may last
 	history Recorder
 	sink    Resource
 	book    Book
@@ -122,7 +123,7 @@ type run struct {
 
 // newRun returns a run without its outlets.
 func newRun(o Options, name string, c clock.Clock, began time.Duration) *run {
-	r := &run{o: o, name: name, clock: c, began: began, most: maxOperations}
+	r := &run{o: o, name: name, clock: c, began: began, most: maxOperations, linger: 50}
 	for i := range o.Actors {
 		r.actors = append(r.actors, registry.ActorID(fmt.Sprintf("actor-%d", i+1)))
 	}
