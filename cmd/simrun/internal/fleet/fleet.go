@@ -120,6 +120,9 @@ type fleet struct {
 	slots   []*slot // of processes with nodes
 	server  *slot   // nil when the store is not served by a process of ours
 
+	standing *soak.Standing  // nil: interrupted before
+	audited  *soak.Violation // what the auditor found, or nil
+
 	mu     sync.Mutex
 	faults []Fault
 	cuts   map[string]uint64 // connections cut, by how
@@ -134,10 +137,14 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err := o.fill(); err != nil {
 		return nil, err
 	}
-	c := clock.System()
-	f := &fleet{o: o, clock: c, began: c.Monotonic(), cuts: make(map[string]uint64)}
+	f := newFleet(o)
 	res, err := f.all(ctx)
 	return res, errors.Join(err, f.end())
+}
+
+func newFleet(o Options) *fleet {
+	c := clock.System()
+	return &fleet{o: o, clock: c, began: c.Monotonic(), cuts: make(map[string]uint64)}
 }
 
 // now is the time of the history.
@@ -182,13 +189,12 @@ func (f *fleet) all(ctx context.Context) (*Result, error) {
 	}
 	res := &Result{Elapsed: f.now(), Interrupted: ctx.Err() != nil}
 	res.Processes, res.Nodes, res.Actors, res.TTL, res.Seed = f.o.Processes, f.o.Nodes, f.o.Actors, f.o.TTL, f.o.Seed
-	var standing *soak.Standing
 	if !res.Interrupted {
-		var err error
-		if standing, err = f.settle(ctx); err != nil {
+		if err := f.settle(ctx); err != nil {
 			return nil, err
 		}
-		if res.Audited, res.Violation, err = f.audit(ctx); err != nil {
+		var err error
+		if res.Audited, f.audited, err = f.audit(ctx); err != nil {
 			return nil, err
 		}
 		res.Interrupted = ctx.Err() != nil
@@ -204,7 +210,7 @@ func (f *fleet) all(ctx context.Context) (*Result, error) {
 	if err := f.failure(); err != nil {
 		return nil, err
 	}
-	return res, f.judge(res, standing)
+	return res, f.judge(res)
 }
 
 // start starts the server, the sink and the processes with nodes.
@@ -245,30 +251,27 @@ func (f *fleet) end() error {
 
 // settle lets the nodes heal after the last fault, brings them to rest, and reads
 // what stands in the store between two questions to all handles.
-func (f *fleet) settle(ctx context.Context) (*soak.Standing, error) {
+func (f *fleet) settle(ctx context.Context) error {
 	if f.clock.Sleep(ctx, settleTTLs*f.o.TTL) != nil {
-		return nil, nil // interrupted
+		return nil // interrupted
 	}
-	for _, word := range []string{sayRest, sayAsk} {
-		if err := f.tellAll(ctx, word); err != nil {
-			return nil, err
-		}
+	if err := f.tellAll(ctx, sayRest); err != nil {
+		return err
 	}
 	m, closed, err := f.member(ctx, "accountant")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer closed()
 	if f.o.tamper != nil {
 		if err := f.o.tamper(ctx, m.Engine()); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	standing, err := m.ReadStanding(ctx)
-	if err != nil {
-		return nil, err
+	if f.standing, err = m.ReadStanding(ctx); err != nil {
+		return err
 	}
-	return standing, f.tellAll(ctx, sayAsk)
+	return f.tellAll(ctx, sayAsk)
 }
 
 // settleTTLs is how long the nodes work without faults, in TTLs.

@@ -27,8 +27,8 @@ const (
 )
 
 // judge reads what the processes have left and fills the result. The first violation
-// is kept: of the audit, and then in the order of what may be behind the others.
-func (f *fleet) judge(res *Result, standing *soak.Standing) error {
+// is kept, in the order of what may be behind the others.
+func (f *fleet) judge(res *Result) error {
 	history, err := f.readHistories()
 	if err != nil {
 		return err
@@ -61,11 +61,12 @@ func (f *fleet) judge(res *Result, standing *soak.Standing) error {
 	find(&soak.Violation{Rule: written.Rule, Message: written.Message})
 	find(&soak.Violation{Rule: RuleOutlivedFreeze, Message: thawed.broken})
 	find(ledger.Defect())
-	if standing != nil {
+	if f.standing != nil {
 		var v *soak.Violation
-		res.Accounted, v = standing.Judge(history)
+		res.Accounted, v = f.standing.Judge(history)
 		find(v)
 	}
+	find(f.audited)
 	if !res.Interrupted && f.demanding() {
 		find(&soak.Violation{Rule: RuleNeverHappened, Message: f.missing(res)})
 	}
