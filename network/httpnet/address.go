@@ -49,8 +49,10 @@ func checkAddress(a network.Address) error {
 }
 
 // clip shortens text for an error message.
-func clip(s string) string {
-	const most = 300
+func clip(s string) string { return clipTo(s, 300) }
+
+// clipTo shortens text to most bytes.
+func clipTo(s string, most int) string {
 	if len(s) <= most {
 		return s
 	}
@@ -59,8 +61,8 @@ func clip(s string) string {
 
 // callURL returns where a method is called. The zone of an IPv6 address, behind
 // '%', is escaped in a URL (RFC 6874).
-func callURL(to network.Address, prefix, method string) string {
-	return "http://" + strings.Replace(string(to), "%", "%25", 1) + methodPath(prefix, method)
+func callURL(scheme string, to network.Address, prefix, method string) string {
+	return scheme + "://" + strings.Replace(string(to), "%", "%25", 1) + methodPath(prefix, method)
 }
 
 // methodPath returns the escaped path of a method: no method reads as another

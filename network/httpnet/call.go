@@ -33,6 +33,8 @@ func newTransport(o Options) *http.Transport {
 		ExpectContinueTimeout:  o.ReadHeaderTimeout,
 		MaxResponseHeaderBytes: maxHeader,
 		Protocols:              protocols,
+		TLSClientConfig:        o.ClientTLS.Clone(),
+		TLSHandshakeTimeout:    o.DialTimeout,
 	}
 }
 
@@ -41,8 +43,9 @@ func newTransport(o Options) *http.Transport {
 //
 //   - ErrUnknownAddress: to is not a "host:port", or its name does not exist.
 //   - ErrRefused: no connection could be made (nobody listens, no route, a dial
-//     timeout, a name server that fails), nobody serves the method, the other
-//     process is at its Options.MaxInFlight, or this Net is closed.
+//     timeout, a name server that fails, a certificate that is not trusted), nobody
+//     serves the method, the other process is at its Options.MaxInFlight or does not
+//     know the caller ([ErrUnauthenticated]), or this Net is closed.
 //   - ErrTooLarge: the request is over the limit of either end, or the reply is;
 //     the text says which.
 //   - *RemoteError: the handler failed or panicked.
@@ -118,9 +121,12 @@ func (n *Net) send(ctx context.Context, to network.Address, method string, req [
 	})
 	// NewRequest knows how to rewind this body. The transport does so only for a
 	// kept connection that turned out closed before the first byte was written.
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, callURL(to, n.o.Prefix, method), bytes.NewReader(req))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, callURL(n.o.scheme(), to, n.o.Prefix, method), bytes.NewReader(req))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", network.ErrUnknownAddress, err)
+	}
+	if err := n.o.authenticate(r, to); err != nil {
+		return nil, fmt.Errorf("%w: %w", network.ErrRefused, err)
 	}
 	r.Header.Set("Content-Type", "application/octet-stream")
 	r.Header.Set("User-Agent", "kelpie")
@@ -161,6 +167,8 @@ func (n *Net) decode(resp *http.Response, method string) ([]byte, error) {
 		return nil, fmt.Errorf("%w: the request: %s", network.ErrTooLarge, text)
 	case resultRefused:
 		return nil, fmt.Errorf("%w: %s", network.ErrRefused, text)
+	case resultUnauthenticated:
+		return nil, fmt.Errorf("%w: %w: %s", network.ErrRefused, ErrUnauthenticated, text)
 	}
 	switch resp.StatusCode {
 	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusRequestHeaderFieldsTooLarge:

@@ -49,7 +49,7 @@ func FuzzServe(f *testing.F) {
 			return
 		}
 		ran := false
-		n := &Net{o: o, handlers: map[string]network.Handler{}}
+		n := &Net{o: o, handlers: map[string]network.Handler{}, complaints: newComplaints(o.Logger)}
 		n.Handle("m", func(_ context.Context, req []byte) ([]byte, error) {
 			ran = true
 			if len(req) > o.MaxRequest {
@@ -119,7 +119,7 @@ func FuzzAddress(f *testing.F) {
 			}
 			return
 		}
-		r, err := http.NewRequest(http.MethodPost, callURL(network.Address(s), "kelpie", "m"), nil)
+		r, err := http.NewRequest(http.MethodPost, callURL("http", network.Address(s), "kelpie", "m"), nil)
 		if err != nil {
 			t.Fatalf("no request to %q: %v", s, err)
 		}

@@ -12,16 +12,17 @@
 // Bodies, headers, requests in flight and the times that a peer may take are
 // bounded by [Options].
 //
-// It does not encrypt and does not know who calls: it is for a network whose
-// machines trust each other. It does not bound how long a handler runs, nor a
-// call whose context has no deadline.
+// By default it does not encrypt and does not ask who calls: that is for a network
+// whose machines trust each other. [Options] has TLS, certificates of both ends,
+// and tokens. It does not bound how long a handler runs, nor a call whose context
+// has no deadline.
 package httpnet
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"log"
 	"net"
 	"net/http"
 	"sync"
@@ -34,15 +35,22 @@ import (
 // error of a call on a closed [Net].
 var ErrClosed = errors.New("httpnet: closed")
 
+// ErrUnauthenticated is wrapped, beside network.ErrRefused, by the error of a call
+// that the other process's Options.Authorize refused. The text says why.
+var ErrUnauthenticated = errors.New("httpnet: unauthenticated")
+
 // Net is a process's place on an HTTP network. It implements network.Network.
 type Net struct {
 	o       Options
 	address network.Address
 
-	server    *http.Server
-	serving   chan struct{} // closed when the listener's loop has ended
-	transport *http.Transport
-	inFlight  atomic.Int64 // requests being served; at most o.MaxInFlight pass
+	server      *http.Server
+	connections *connections
+	complaints  *complaints
+	serving     chan struct{} // closed when the listener's loop has ended
+	transport   *http.Transport
+	inFlight    atomic.Int64  // requests being served; at most o.MaxInFlight pass
+	served      atomic.Uint64 // requests that reached a handler
 
 	// life ends when Close gives up waiting; it ends calls and handlers.
 	life context.Context
@@ -81,22 +89,45 @@ func New(o Options) (*Net, error) {
 		address = network.Address(listener.Addr().String())
 	}
 	n := &Net{
-		o:        o,
-		address:  address,
-		serving:  make(chan struct{}),
-		handlers: map[string]network.Handler{},
-		drained:  make(chan struct{}),
+		o:          o,
+		address:    address,
+		complaints: newComplaints(o.Logger),
+		serving:    make(chan struct{}),
+		handlers:   map[string]network.Handler{},
+		drained:    make(chan struct{}),
 	}
+	n.connections = &connections{Listener: listener, most: o.MaxConnections, evict: n.evicted}
 	n.life, n.kill = context.WithCancelCause(context.Background())
 	n.transport = newTransport(o)
 	n.server = n.newServer()
 	go func() {
 		defer close(n.serving)
-		if err := n.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := n.listen(); !errors.Is(err, http.ErrServerClosed) {
 			o.Logger.Error("httpnet: the listener failed", "address", address, "error", err)
 		}
 	}()
 	return n, nil
+}
+
+// listen serves until the listener ends.
+func (n *Net) listen() error {
+	if n.o.ServerTLS == nil {
+		return n.server.Serve(n.connections)
+	}
+	return n.server.ServeTLS(n.connections, "", "") // the certificate is in the configuration
+}
+
+// Stopped returns a channel that is closed when nothing listens any more: after
+// Close, or because the listener failed.
+func (n *Net) Stopped() <-chan struct{} { return n.serving }
+
+// evicted logs that a connection had to go.
+func (n *Net) evicted(remote net.Addr, refused bool) {
+	kind := complainEvicted
+	if refused {
+		kind = complainConnections
+	}
+	n.complaints.warn(kind, "remote", remote.String(), "limit", n.o.MaxConnections)
 }
 
 func (n *Net) newServer() *http.Server {
@@ -109,8 +140,11 @@ func (n *Net) newServer() *http.Server {
 		IdleTimeout:                  n.o.IdleTimeout,
 		MaxHeaderBytes:               maxHeader,
 		Protocols:                    protocols,
-		ErrorLog:                     slog.NewLogLogger(n.o.Logger.Handler(), slog.LevelWarn),
+		TLSConfig:                    n.o.ServerTLS.Clone(),
+		ErrorLog:                     log.New(n.complaints, "", 0),
 		BaseContext:                  func(net.Listener) context.Context { return n.life },
+		ConnContext:                  withConnection,
+		ConnState:                    n.changed,
 	}
 }
 

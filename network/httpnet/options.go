@@ -1,10 +1,12 @@
 package httpnet
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
+	"net/http"
 	"strings"
 	"time"
 
@@ -48,6 +50,31 @@ type Options struct {
 	// are refused. The memory held by requests is at most MaxInFlight·MaxRequest.
 	// Default: 1024.
 	MaxInFlight int
+	// MaxConnections bounds the connections that are served. A new one above it
+	// takes the place of the oldest that never had a request that was accepted, else
+	// of the one that has been without one for longest; it is closed when all have
+	// one under way. Default: 4096.
+	MaxConnections int
+
+	// ServerTLS, when not nil, encrypts what this process serves; it needs a
+	// certificate. Default: none, plain HTTP.
+	ServerTLS *tls.Config
+	// ClientTLS, when not nil, encrypts each call of this process, and judges whom it
+	// has reached. Default: none, plain HTTP.
+	ClientTLS *tls.Config
+	// Token returns the bearer token to send with a call of an address, or "" to
+	// send none. An error refuses the call. Who reads the network reads the token,
+	// unless ClientTLS is set. Default: none is sent.
+	Token func(to network.Address) (string, error)
+	// Authorize judges a request under Prefix by its header and its connection,
+	// before its body is read: an error refuses it. The caller gets the text of the
+	// error, in one that wraps [ErrUnauthenticated]. It is called from several
+	// goroutines. Default: every request is accepted.
+	Authorize func(*http.Request) error
+	// Elsewhere serves the paths that are not under Prefix, within the same limits of
+	// connections, headers and time, but neither under Authorize nor MaxInFlight.
+	// Default: they are refused.
+	Elsewhere http.Handler
 
 	// DialTimeout bounds the making of a connection. Default: 5 s.
 	DialTimeout time.Duration
@@ -62,8 +89,9 @@ type Options struct {
 	// Default: 90 s.
 	IdleTimeout time.Duration
 
-	// Logger receives panics of handlers and errors of the HTTP server.
-	// Default: slog.Default().
+	// Logger receives what is refused, failures and panics of handlers, and errors of
+	// the HTTP server: of each kind at most ten lines a minute, with the number of
+	// those left out. Default: slog.Default().
 	Logger *slog.Logger
 }
 
@@ -86,6 +114,7 @@ func (o Options) withDefaults() (Options, error) {
 		{"MaxRequest", &o.MaxRequest, 1 << 20, MaxBody},
 		{"MaxReply", &o.MaxReply, 1 << 20, MaxBody},
 		{"MaxInFlight", &o.MaxInFlight, 1024, math.MaxInt32},
+		{"MaxConnections", &o.MaxConnections, 4096, math.MaxInt32},
 	} {
 		if *f.value < 0 || *f.value > f.most {
 			return o, fmt.Errorf("httpnet: Options.%s is %d, must be 0 (default) to %d", f.name, *f.value, f.most)
@@ -114,6 +143,9 @@ func (o Options) withDefaults() (Options, error) {
 	if err := checkPrefix(o.Prefix); err != nil {
 		return o, fmt.Errorf("httpnet: Options.Prefix is %q: %w", o.Prefix, err)
 	}
+	if t := o.ServerTLS; t != nil && len(t.Certificates) == 0 && t.GetCertificate == nil && t.GetConfigForClient == nil {
+		return o, errors.New("httpnet: Options.ServerTLS has no certificate")
+	}
 	if o.Advertise != "" {
 		if err := checkAddress(o.Advertise); err != nil {
 			return o, fmt.Errorf("httpnet: Options.Advertise: %w", err)
@@ -133,6 +165,29 @@ func checkPrefix(prefix string) error {
 		case strings.Trim(part, nameBytes) != "":
 			return errors.New("only letters, digits, '.', '_', '-' and inner slashes are allowed")
 		}
+	}
+	return nil
+}
+
+// scheme returns that of the URLs of calls.
+func (o Options) scheme() string {
+	if o.ClientTLS != nil {
+		return "https"
+	}
+	return "http"
+}
+
+// authenticate adds the token, if there is one, to a call.
+func (o Options) authenticate(r *http.Request, to network.Address) error {
+	if o.Token == nil {
+		return nil
+	}
+	token, err := o.Token(to)
+	if err != nil {
+		return fmt.Errorf("the token: %w", err)
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -23,39 +24,89 @@ const (
 	resultReplyTooLarge   = "reply-too-large"   // the handler ran; its reply is over the limit
 	resultRequestTooLarge = "request-too-large" // no handler ran
 	resultRefused         = "refused"           // no handler ran; the body says why
+	resultUnauthenticated = "unauthenticated"   // no handler ran; the body says why
 )
 
 // serve answers one HTTP request.
 func (n *Net) serve(w http.ResponseWriter, r *http.Request) {
+	c, _ := r.Context().Value(connectionKey{}).(*connection)
+	if c != nil {
+		c.reading = false
+	}
+	n.limit(w)
+	method, ok := methodOf(n.o.Prefix, r.URL.EscapedPath())
+	switch {
+	case ok:
+		n.serveMethod(w, r, c, method)
+	case n.o.Elsewhere != nil:
+		n.o.Elsewhere.ServeHTTP(w, r)
+	default:
+		n.refuse(w, r, http.StatusNotFound, "no such path")
+	}
+}
+
+// limit bounds how long a request's body may take to arrive, and an answer to leave.
+func (n *Net) limit(w http.ResponseWriter) {
+	// Not every ResponseWriter has deadlines; those of net/http do.
+	control := http.NewResponseController(w)
+	end := time.Now().Add(n.o.BodyTimeout)
+	_ = control.SetReadDeadline(end)
+	_ = control.SetWriteDeadline(end)
+}
+
+// serveMethod answers one request under the prefix.
+func (n *Net) serveMethod(w http.ResponseWriter, r *http.Request, c *connection, method string) {
+	if n.o.Authorize != nil {
+		if err := n.o.Authorize(r); err != nil {
+			n.complaints.warn(complainAuthorize, "remote", r.RemoteAddr, "error", err)
+			header := w.Header()
+			header.Set("WWW-Authenticate", "Bearer")
+			header.Set("Connection", "close") // nothing more is read of this caller
+			n.answer(w, http.StatusUnauthorized, resultUnauthenticated, message(err))
+			return
+		}
+	}
+	if c != nil {
+		c.accepted()
+	}
 	if n.inFlight.Add(1) > int64(n.o.MaxInFlight) {
 		n.inFlight.Add(-1)
+		n.complaints.warn(complainBusy, "remote", r.RemoteAddr, "limit", n.o.MaxInFlight)
 		n.answer(w, http.StatusServiceUnavailable, resultRefused,
 			fmt.Appendf(nil, "busy: %d requests in flight", n.o.MaxInFlight))
 		return
 	}
 	defer n.inFlight.Add(-1)
 
-	method, h, status, why := n.route(r)
-	if h == nil {
-		n.answer(w, status, resultRefused, []byte(why))
+	h := n.handler(method)
+	switch {
+	case r.Method != http.MethodPost:
+		n.refuse(w, r, http.StatusMethodNotAllowed, "only POST is served")
+		return
+	case h == nil:
+		n.refuse(w, r, http.StatusNotFound, fmt.Sprintf("nobody serves method %q", method))
 		return
 	}
 	req, err := n.readRequest(w, r)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
+		n.complaints.warn(complainTooLarge, "remote", r.RemoteAddr, "method", method, "limit_bytes", n.o.MaxRequest)
 		n.answer(w, http.StatusRequestEntityTooLarge, resultRequestTooLarge,
 			fmt.Appendf(nil, "the request is over %d bytes", n.o.MaxRequest))
 		return
 	case err != nil:
+		n.complaints.warn(complainBody, "remote", r.RemoteAddr, "method", method, "error", err)
 		w.Header().Set("Connection", "close") // the rest of the body is unknown
 		n.answer(w, http.StatusBadRequest, resultRefused, []byte("the request's body did not arrive"))
 		return
 	}
 
+	n.served.Add(1)
 	reply, err := n.run(r.Context(), method, h, req)
 	switch {
 	case err != nil:
+		n.complaints.log(slog.LevelInfo, complainHandler, "remote", r.RemoteAddr, "method", method, "error", err)
 		n.answer(w, http.StatusInternalServerError, resultError, message(err))
 	case len(reply) > n.o.MaxReply:
 		n.answer(w, http.StatusInternalServerError, resultReplyTooLarge,
@@ -65,37 +116,26 @@ func (n *Net) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// route finds the handler of a request, or the status and the reason why there
-// is none.
-func (n *Net) route(r *http.Request) (method string, h network.Handler, status int, why string) {
-	method, ok := methodOf(n.o.Prefix, r.URL.EscapedPath())
-	if !ok {
-		return "", nil, http.StatusNotFound, "no such path"
+// refuse answers a request that nobody serves.
+func (n *Net) refuse(w http.ResponseWriter, r *http.Request, status int, why string) {
+	n.complaints.log(slog.LevelInfo, complainNowhere, "remote", r.RemoteAddr, "why", why)
+	if r.ContentLength != 0 {
+		w.Header().Set("Connection", "close") // else net/http waits for the body before it answers
 	}
-	if r.Method != http.MethodPost {
-		return "", nil, http.StatusMethodNotAllowed, "only POST is served"
-	}
-	if h = n.handler(method); h == nil {
-		return "", nil, http.StatusNotFound, fmt.Sprintf("nobody serves method %q", method)
-	}
-	return method, h, 0, ""
+	n.answer(w, status, resultRefused, []byte(why))
 }
 
-// readRequest reads the body within the limits of size and time. An announced
-// size over the limit is refused before anything is read.
+// readRequest reads the body within the limit of size. An announced size over the limit is refused before anything is read.
 func (n *Net) readRequest(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > int64(n.o.MaxRequest) {
 		return nil, &http.MaxBytesError{Limit: int64(n.o.MaxRequest)}
 	}
-	// Not every ResponseWriter has deadlines; those of net/http do.
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(n.o.BodyTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(n.o.MaxRequest)))
 	if err != nil {
 		return nil, err
 	}
 	// The handler may take longer: its context must not end with the deadline.
-	_ = control.SetReadDeadline(time.Time{})
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	return body, nil
 }
 
@@ -103,7 +143,7 @@ func (n *Net) readRequest(w http.ResponseWriter, r *http.Request) ([]byte, error
 func (n *Net) run(ctx context.Context, method string, h network.Handler, req []byte) (reply []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			n.o.Logger.Error("httpnet: a handler panicked",
+			n.complaints.log(slog.LevelError, complainPanic,
 				"method", method, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			reply, err = nil, fmt.Errorf("the handler panicked: %v", p)
 		}

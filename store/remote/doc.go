@@ -16,8 +16,8 @@
 // is a single request. A transaction, its read version and its watches end with
 // the server that has them: the calls that need them return store.ErrUnavailable.
 //
-// It does not encrypt and does not know who calls: it is for a network whose
-// machines trust each other. It reads no clock but its own host's and sends no
-// time but durations: what a caller makes of the time, such as a lease, stays with
-// the caller.
+// It does not encrypt and does not ask who calls: the network does, where it is
+// told to (httpnet.Options). It reads no clock but its own host's and sends no time
+// but durations: what a caller makes of the time, such as a lease, stays with the
+// caller.
 package remote

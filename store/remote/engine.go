@@ -62,7 +62,8 @@ type link struct {
 
 // Open returns a client of the servers, which it first calls when there is
 // something to do. It lives until [Engine.Close] or the end of h. Open returns an
-// error that names the option when one is out of its range.
+// error that wraps store.ErrInvalid and names the option when one is out of its
+// range.
 func Open(h host.Host, o Options) (*Engine, error) {
 	o, err := o.withDefaults()
 	if err != nil {

@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -77,7 +76,7 @@ func (o ServerOptions) withDefaults() (ServerOptions, error) {
 			*f.value = f.preset
 		}
 		if *f.value < f.least || *f.value > f.most {
-			return o, fmt.Errorf("remote: ServerOptions.%s is %d, must be 0 (default) or %d to %d", f.name, *f.value, f.least, f.most)
+			return o, fmt.Errorf("remote: %w: ServerOptions.%s is %d, must be 0 (default) or %d to %d", store.ErrInvalid, f.name, *f.value, f.least, f.most)
 		}
 	}
 	for _, f := range []struct {
@@ -121,19 +120,19 @@ type Options struct {
 
 func (o Options) withDefaults() (Options, error) {
 	if len(o.Servers) == 0 {
-		return o, errors.New("remote: Options.Servers is empty, must have an address")
+		return o, fmt.Errorf("remote: %w: Options.Servers is empty, must have an address", store.ErrInvalid)
 	}
 	if o.Backoff == (clock.Backoff{}) {
 		o.Backoff = clock.Backoff{Initial: 50 * time.Millisecond, Max: 5 * time.Second}
 	}
 	if err := o.Backoff.Validate(); err != nil {
-		return o, fmt.Errorf("remote: Options.Backoff: %w", err)
+		return o, fmt.Errorf("remote: %w: Options.Backoff: %w", store.ErrInvalid, err)
 	}
 	if o.PollRetries == 0 {
 		o.PollRetries = 3
 	}
 	if o.PollRetries < 0 {
-		return o, fmt.Errorf("remote: Options.PollRetries is %d, must be 0 (default) or more", o.PollRetries)
+		return o, fmt.Errorf("remote: %w: Options.PollRetries is %d, must be 0 (default) or more", store.ErrInvalid, o.PollRetries)
 	}
 	if err := duration("Options", "CallTimeout", &o.CallTimeout, 2*time.Second); err != nil {
 		return o, err
@@ -147,7 +146,7 @@ func duration(options, name string, value *time.Duration, preset time.Duration) 
 		*value = preset
 	}
 	if *value < time.Millisecond || *value > MaxWait {
-		return fmt.Errorf("remote: %s.%s is %v, must be 0 (default) or 1ms to %v", options, name, *value, MaxWait)
+		return fmt.Errorf("remote: %w: %s.%s is %v, must be 0 (default) or 1ms to %v", store.ErrInvalid, options, name, *value, MaxWait)
 	}
 	return nil
 }

@@ -1,12 +1,14 @@
 package remote
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/kelpie-registry/kelpie/clock"
 	"github.com/kelpie-registry/kelpie/network"
+	"github.com/kelpie-registry/kelpie/store"
 )
 
 func TestOptionsOutOfRange(t *testing.T) {
@@ -17,7 +19,7 @@ func TestOptionsOutOfRange(t *testing.T) {
 		"TxnIdle":      {TxnIdle: -1},
 		"ClientIdle":   {ClientIdle: MaxWait + 1},
 	} {
-		if _, err := o.withDefaults(); err == nil || !strings.Contains(err.Error(), "ServerOptions."+name) {
+		if _, err := o.withDefaults(); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "ServerOptions."+name) {
 			t.Errorf("%+v: error %v", o, err)
 		}
 	}
@@ -29,7 +31,7 @@ func TestOptionsOutOfRange(t *testing.T) {
 		"Poll":        {Servers: servers, Poll: -time.Second},
 		"PollRetries": {Servers: servers, PollRetries: -1},
 	} {
-		if _, err := o.withDefaults(); err == nil || !strings.Contains(err.Error(), "Options."+name) {
+		if _, err := o.withDefaults(); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "Options."+name) {
 			t.Errorf("%+v: error %v", o, err)
 		}
 	}

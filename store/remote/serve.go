@@ -73,6 +73,9 @@ func (s *Server) step(req readRequest, size int, over *leftovers) (*txn, *outcom
 	if t := c.txns[req.txn]; t != nil && req.step == t.step {
 		return nil, t.last, nil
 	}
+	if s.draining {
+		return nil, nil, errDraining
+	}
 	t, err := s.advance(c, req.txn, req.step, size, over)
 	return t, nil, err
 }
@@ -259,6 +262,9 @@ func (s *Server) beginCommit(req commitRequest, size int, over *leftovers) (*txn
 	}
 	if req.number < c.floor {
 		return nil, nil, fmt.Errorf("%w: the outcome is not remembered any more", store.ErrCommitUnknown)
+	}
+	if s.draining {
+		return nil, nil, errDraining
 	}
 	o := s.remember(c, req.number)
 	t, err := s.advance(c, req.txn, req.step, size, over)

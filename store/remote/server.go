@@ -34,20 +34,22 @@ type Server struct {
 	ctx    context.Context // of all inner transactions
 	cancel context.CancelCauseFunc
 
-	mu      sync.Mutex // never held over a call of the engine or a wait
-	closed  bool
-	clients map[uint64]*client
-	byUse   *list.List // of *client, the longest idle first
-	last    uint64     // the number of the last client
-	txns    int        // of all clients
-	bytes   int        // of all clients
-	copies  uint64     // ServerStats.Copies
-	unknown uint64     // ServerStats.Strangers
-	expired uint64     // ServerStats.Expired
+	mu       sync.Mutex // never held over a call of the engine or a wait
+	closed   bool
+	draining bool
+	clients  map[uint64]*client
+	byUse    *list.List // of *client, the longest idle first
+	last     uint64     // the number of the last client
+	txns     int        // of all clients
+	bytes    int        // of all clients
+	copies   uint64     // ServerStats.Copies
+	unknown  uint64     // ServerStats.Strangers
+	expired  uint64     // ServerStats.Expired
 }
 
 // NewServer serves inner on the network of h until [Server.Close] or the end of
-// h. It returns an error that names the option when one is out of its range.
+// h. It returns an error that wraps store.ErrInvalid and names the option when one
+// is out of its range.
 func NewServer(h host.Host, inner store.Engine, o ServerOptions) (*Server, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -107,6 +109,7 @@ type ServerStats struct {
 	Txns    int // under way
 	Bytes   int // that they hold
 	Watches int
+	Busy    int // requests under way
 
 	Copies    uint64 // commits that came again and got the answer of the first
 	Strangers uint64 // requests of clients that the server did not know
@@ -119,7 +122,9 @@ func (s *Server) Stats() ServerStats {
 	defer s.mu.Unlock()
 	st := ServerStats{Clients: len(s.clients), Txns: s.txns, Bytes: s.bytes, Copies: s.copies, Strangers: s.unknown, Expired: s.expired}
 	for e := s.byUse.Front(); e != nil; e = e.Next() {
-		st.Watches += len(e.Value.(*client).watches)
+		c := e.Value.(*client)
+		st.Watches += len(c.watches)
+		st.Busy += c.busy
 	}
 	return st
 }
@@ -224,6 +229,9 @@ func (s *Server) serveHello(_ context.Context, req []byte) ([]byte, error) {
 	defer s.mu.Unlock()
 	if s.closed {
 		return encodeFault(statusRefused, errServerClosed), nil
+	}
+	if s.draining {
+		return encodeFault(statusRefused, errDraining), nil
 	}
 	if h.max < minVersion || h.min > maxVersion {
 		return w.encode(), nil

@@ -1,5 +1,10 @@
 // Package daemon is kelpied without its main function, so that a test or another
 // command can run it in a process of its own.
+//
+// It puts package remote's server in front of a store and serves it by package
+// httpnet: what those promise holds. It adds who may call, what is said of its
+// state, and an end that loses nothing: every commit that was acknowledged is in
+// the store, and what is under way when it is told to end is finished first.
 package daemon
 
 import (
@@ -8,25 +13,21 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"time"
+	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
-
-	"github.com/kelpie-registry/kelpie/host"
-	"github.com/kelpie-registry/kelpie/network/httpnet"
-	"github.com/kelpie-registry/kelpie/store/disk"
-	"github.com/kelpie-registry/kelpie/store/remote"
 )
 
-// Exit codes.
+// Exit codes of [Main].
 const (
-	exitClean  = 0
-	exitFailed = 1 // it could not start, or failed while running: trying again may help
-	exitUsage  = 2 // flags, or the files that they name, are wrong: trying again does not help
+	ExitClean  = 0
+	ExitFailed = 1 // it could not start, or failed while running: trying again may help
+	ExitUsage  = 2 // flags, or the files that they name, are wrong: trying again does not help
 )
 
-// Announcement begins the one line that kelpied writes to its standard output,
-// once it serves. The rest of the line is the address.
+// Announcement begins the one line that kelpied writes to its standard output, once
+// it serves. The rest of the line is the address, as "host:port".
 const Announcement = "kelpied: serving on "
 
 // usageError is an error that another try with the same flags does not cure.
@@ -34,82 +35,98 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// Main runs kelpied with the arguments until ctx ends, and returns its exit code.
-// It writes [Announcement] to stdout and its log to stderr.
+// usage returns a usageError.
+func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// Main runs kelpied with the arguments until ctx ends, which is how it is told to
+// end in order, and returns its exit code. It writes [Announcement] to stdout, and
+// its log and its last error to stderr.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	c := command(stdout, stderr)
 	c.SetArgs(args)
 	err := c.ExecuteContext(ctx)
 	if err == nil {
-		return exitClean
+		return ExitClean
 	}
-	fmt.Fprintf(stderr, "kelpied: %v\n", err)
+	fmt.Fprintf(stderr, "kelpied: %s\n", oneLine(err.Error()))
 	if errors.As(err, new(usageError)) {
-		return exitUsage
+		return ExitUsage
 	}
-	return exitFailed
+	return ExitFailed
+}
+
+// oneLine joins the lines of a message.
+func oneLine(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
 }
 
 func command(stdout, stderr io.Writer) *cobra.Command {
 	var f flags
 	c := &cobra.Command{
-		Use:               "kelpied --data DIR",
-		Short:             "Serve a store to nodes of other processes and machines",
+		Use:   "kelpied --data DIR",
+		Short: "Serve a store to nodes of other processes and machines",
+		Long: `kelpied puts a server in front of a store, so that nodes in many processes share
+one registry: they open it with store/remote. It listens on loopback unless told
+otherwise, and elsewhere only with TLS and with authentication.
+
+It prints one line, "` + Announcement + `HOST:PORT", once it serves; its log goes to
+stderr. GET /healthz, /readyz and /version answer without a token, /stats with one.
+SIGINT or SIGTERM ends it in order: what is under way is finished. A second one ends
+it at once; nothing that was acknowledged is lost then either.
+
+Exit codes: 0 an orderly end; 1 it could not start, or failed while running; 2 flags,
+or the files that they name, are wrong, and nothing was changed.`,
+		Example: `  kelpied --data /var/lib/kelpie
+  kelpied --data /var/lib/kelpie --listen 10.0.0.5:7000 \
+    --tls-cert server.pem --tls-key server.key --token-file tokens`,
+		Version:           version(),
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("unexpected argument %q; see kelpied --help", args[0])}
+				return usage("unexpected argument %q; see kelpied --help", args[0])
 			}
 			return nil
 		},
 		RunE: func(c *cobra.Command, _ []string) error {
-			return run(c.Context(), f, stdout, slog.New(slog.NewTextHandler(stderr, nil)))
+			if err := f.check(); err != nil {
+				return usageError{err}
+			}
+			return newProcess(f, f.logger(stderr)).run(c.Context(), stdout)
 		},
 	}
 	c.SetOut(stdout)
 	c.SetErr(stderr)
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w; see kelpied --help", err)}
+		return usage("%w; see kelpied --help", err)
 	})
-	fs := c.Flags()
-	fs.StringVar(&f.data, "data", "", "`folder` of the data")
-	fs.StringVar(&f.listen, "listen", "127.0.0.1:7000", "`host:port` to listen on; port 0 takes a free one")
+	f.define(c.Flags())
 	return c
 }
 
-type flags struct {
-	data, listen string
+// logger returns the log that the flags ask for. They have been checked.
+func (f *flags) logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		level = slog.LevelInfo
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if f.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
 }
 
-// shutdownTimeout bounds the end of what is under way.
-const shutdownTimeout = 10 * time.Second
-
-func run(ctx context.Context, f flags, stdout io.Writer, log *slog.Logger) (err error) {
-	if f.data == "" {
-		return usageError{errors.New("--data is missing; see kelpied --help")}
+// version returns the version of the module, and the commit where there is one.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
 	}
-	net, err := httpnet.New(httpnet.Options{Listen: f.listen, Logger: log})
-	if err != nil {
-		return fmt.Errorf("--listen: %w", err)
+	v := info.Main.Version
+	if v == "" {
+		v = "unknown"
 	}
-	h, err := host.NewSystem(host.SystemOptions{Name: "kelpied", Network: net})
-	if err != nil {
-		return err
-	}
-	engine, err := disk.Open(f.data, disk.Options{Clock: h})
-	if err != nil {
-		return errors.Join(fmt.Errorf("--data: %w", err), net.Close(ctx))
-	}
-	server, err := remote.NewServer(h, engine, remote.ServerOptions{})
-	if err != nil {
-		return errors.Join(err, net.Close(ctx), engine.Close())
-	}
-	log.Info("serving", "address", net.Address(), "data", f.data)
-	fmt.Fprintf(stdout, "%s%s\n", Announcement, net.Address())
-	<-ctx.Done()
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
-	defer cancel()
-	return errors.Join(server.Close(), net.Close(ending), engine.Close(), h.Close(ending))
+	return v
 }
