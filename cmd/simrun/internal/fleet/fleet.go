@@ -46,11 +46,11 @@ const maxOperations = 1_800_000
 
 // meanThink is the mean pause of a worker: processes, server and disk share a
 // machine, and leases are to be lost by faults, not because all cores are busy.
-const meanThink = 30 * time.Millisecond
+const meanThink = 15 * time.Millisecond
 
 // linger: one write in so many takes long to reach the sink, so that some arrive when
 // their claim is over.
-const linger = 8
+const linger = 4
 
 // Options of a soak in many processes.
 type Options struct {

@@ -97,7 +97,7 @@ func TestAFleetHoldsAndItsJudgeCanFail(t *testing.T) {
 			appendTo(t, f.path(notesFile, "nodes-1.1"), `{"t":1,"note":"opened","actor":"actor-1","token":7,"payload":"x"}`+"\n")
 		}, soak.RuleWrongPayload, ""},
 		{"a soak that tested nothing", func(t *testing.T, f *fleet) {
-			f.faults, f.o.For, f.o.Processes = nil, demandSpan*f.o.TTL, demandPerProcess
+			f.faults, f.o.For, f.o.Processes = nil, demandSpan*f.o.TTL, demandTogether
 		}, RuleNeverHappened, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
