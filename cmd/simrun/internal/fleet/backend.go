@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/process"
 	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/soak"
 	"github.com/kelpie-registry/kelpie/store/disk"
 )
@@ -20,7 +21,15 @@ type backend interface {
 
 func openBackend(ctx context.Context, f *fleet) (backend, error) {
 	if f.o.Store.Data != nil {
-		return openServed(ctx, f)
+		data, remove, err := f.o.Store.Data()
+		switch {
+		case err != nil:
+			return nil, err
+		case data != "" && f.o.Store.Serve != nil:
+			return openPlayed(ctx, f, data, remove)
+		case data != "":
+			return openServed(ctx, f, data, remove)
+		}
 	}
 	c, err := f.o.Store.Open(ctx, f.clock)
 	if err != nil {
@@ -32,6 +41,35 @@ func openBackend(ctx context.Context, f *fleet) (backend, error) {
 	}
 	return &direct{s}, nil
 }
+
+// played is a store whose own servers run in one process, which each process with
+// nodes reaches by itself.
+type played struct {
+	f      *fleet
+	remove func() error
+	at     string
+}
+
+func openPlayed(ctx context.Context, f *fleet, data string, remove func() error) (backend, error) {
+	b := &played{f: f, remove: remove}
+	f.server = &slot{f: f, name: serverName, begin: func(ctx context.Context, _ int) (p *process.Process, err error) {
+		p, at, err := f.greeted(ctx, serverName, roleStore, f.o.Store.Name, data)
+		if err == nil && b.at != "" && at != b.at {
+			err = fmt.Errorf("%w: it was at %s, and is at %s", errGreeting, b.at, at)
+		}
+		b.at = at
+		return p, err
+	}}
+	if err := f.server.start(ctx); err != nil {
+		return nil, errors.Join(err, f.server.kill(), remove())
+	}
+	return b, nil
+}
+
+func (b *played) address() string   { return "" }
+func (b *played) shared() string    { return b.at }
+func (b *played) described() string { return b.f.o.Store.Name + " in a process of its own" }
+func (b *played) close() error      { return errors.Join(b.f.server.kill(), b.remove()) }
 
 // direct is a store that each process reaches by itself.
 type direct struct{ cluster soak.Sharer }
@@ -55,13 +93,9 @@ type served struct {
 	at     atomic.Pointer[string]
 }
 
-func openServed(ctx context.Context, f *fleet) (backend, error) {
-	data, remove, err := f.o.Store.Data()
-	if err != nil {
-		return nil, err
-	}
+func openServed(ctx context.Context, f *fleet, data string, remove func() error) (backend, error) {
 	b := &served{f: f, data: data, remove: remove}
-	f.server = &slot{f: f, name: "server", begin: f.serve(data, b.moved)}
+	f.server = &slot{f: f, name: serverName, begin: f.serve(data, b.moved)}
 	if err := f.server.start(ctx); err != nil {
 		return nil, errors.Join(err, f.server.kill(), remove())
 	}

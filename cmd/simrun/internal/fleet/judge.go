@@ -156,6 +156,7 @@ func (f *fleet) count(res *Result, thawed frozen) {
 // missing names what did not happen; "" when everything did.
 func (f *fleet) missing(res *Result) string {
 	lucky := float64(f.o.For)/float64(f.o.TTL)*float64(f.o.Processes) >= luckTogether
+	proxied := f.slots[0].proxy != nil
 	demands := map[string]bool{
 		"a session that is degraded":             res.Counts.Degraded > 0,
 		"a session that is lost":                 res.Counts.Lost > 0,
@@ -174,10 +175,10 @@ func (f *fleet) missing(res *Result) string {
 		"a kill of the server":                   !f.o.Kill || f.server == nil || res.Faults.ServerKills > 0,
 		"a commit after the kill of the server":  !f.o.Kill || f.server == nil || res.Failovers.Server.N > 0,
 		"a freeze of the server":                 !f.o.Pause || f.server == nil || res.Faults.ServerFreezes > 0,
-		"bytes that go nowhere between the ends": f.server == nil || res.Faults.DroppedBytes > 0,
-		"a connection that is reset":             f.server == nil || res.Faults.Resets > 0,
+		"bytes that go nowhere between the ends": !proxied || res.Faults.DroppedBytes > 0,
+		"a connection that is reset":             !proxied || res.Faults.Resets > 0,
 	}
-	if f.server != nil {
+	if proxied {
 		for _, m := range proxy.Modes() {
 			demands["a connection in the mode "+string(m)] = f.cuts[string(m)] > 0
 		}

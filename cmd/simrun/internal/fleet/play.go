@@ -28,10 +28,11 @@ const (
 	roleNodes  = "soak-nodes"  // CONFIG
 	roleSink   = "soak-sink"   // FILE
 	roleServer = "soak-server" // arguments of kelpied
+	roleStore  = "soak-store"  // STORE FOLDER
 )
 
 // Roles names them all.
-func Roles() []string { return []string{roleNodes, roleSink, roleServer} }
+func Roles() []string { return []string{roleNodes, roleSink, roleServer, roleStore} }
 
 // Words that a process with nodes is told, a line each. It repeats a word when it has
 // done it.
@@ -68,6 +69,8 @@ func Play(ctx context.Context, role string, args []string, stores []soak.Store, 
 		return daemon.Main(ctx, args, stdout, stderr)
 	case roleSink:
 		err = playSink(ctx, args, stdout)
+	case roleStore:
+		err = playStore(ctx, args, stores, stdout)
 	case roleNodes:
 		err = playNodes(ctx, args, stores, words, stdout)
 	default:
@@ -121,6 +124,19 @@ func playSink(ctx context.Context, args []string, stdout io.Writer) error {
 	return nil
 }
 
+func playStore(ctx context.Context, args []string, stores []soak.Store, stdout io.Writer) error {
+	if len(args) != 2 {
+		return fmt.Errorf("%d arguments, want the store and the folder", len(args))
+	}
+	s := find(stores, args[0])
+	if s.Serve == nil {
+		return fmt.Errorf("the store %q has no servers to play", args[0])
+	}
+	return s.Serve(ctx, args[1], func(shared string) {
+		fmt.Fprintf(stdout, "%s %s %d\n", serving, shared, clock.System().Monotonic())
+	})
+}
+
 // client is a connection to the store, from a process of its own.
 type client struct {
 	engine store.Engine
@@ -147,7 +163,7 @@ func connect(ctx context.Context, name string, ttl time.Duration, server network
 	}
 	c := &client{net: net, host: h}
 	if server == "" {
-		c.engine, err = s.Connect(ctx, h, shared)
+		c.engine, err = connectDirect(ctx, h, s, shared)
 		return c, err
 	}
 	c.engine, err = remote.Open(h, remote.Options{
@@ -155,6 +171,24 @@ func connect(ctx context.Context, name string, ttl time.Duration, server network
 		Backoff: clock.Backoff{Initial: ttl / 50, Max: ttl / 4},
 	})
 	return c, err
+}
+
+// connectPause is the time between two attempts to connect to a store that may have
+// been killed, for connectPatience altogether.
+const (
+	connectPause    = 50 * time.Millisecond
+	connectPatience = 30 * time.Second
+)
+
+func connectDirect(ctx context.Context, h *host.System, s *soak.Store, shared string) (store.Engine, error) {
+	ctx, cancel := h.WithTimeout(ctx, connectPatience)
+	defer cancel()
+	for {
+		e, err := s.Connect(ctx, h, shared)
+		if err == nil || h.Sleep(ctx, connectPause) != nil {
+			return e, err
+		}
+	}
 }
 
 // close ends the connection; what is under way is given up.

@@ -20,10 +20,14 @@ type Store struct {
 	// about a flag names it.
 	Open func(ctx context.Context, c clock.Clock) (Cluster, error)
 
-	// Data, when not nil, is for a store that one process has and serves to others
-	// (kelpied): it returns a new or empty folder for its data, and what removes it in
-	// the end, if it is to go.
+	// Data, when not nil, is for a store that a process of the soak has and serves to
+	// others: it returns a new or empty folder for its data, and what removes it in the
+	// end, if it is to go. No folder: the store is there already, and Open reaches it.
 	Data func() (folder string, remove func() error, err error)
+	// Serve is what that process does: it serves what is in the folder until ctx ends,
+	// and tells ready how Connect reaches it, in one word, and the same after a restart.
+	// nil: it is kelpied, over store/disk.
+	Serve func(ctx context.Context, folder string, ready func(shared string)) error
 	// Connect, when not nil, is for a store that every process reaches by itself: it
 	// connects one to a cluster that another has opened, which is a [Sharer] and said
 	// how.
