@@ -16,6 +16,9 @@
 // for package linearizability to judge. The nodes share one clock, so its rate
 // error plays no part, and a real run is no function of its seed: the seed
 // steers the workload and the stalls only.
+//
+// The nodes may also be in several processes ([Member]), which package fleet starts
+// and kills. The workload is the same; history, sink and notes are then elsewhere.
 package soak
 
 import (
