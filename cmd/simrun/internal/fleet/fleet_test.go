@@ -80,24 +80,24 @@ func TestAFleetHoldsAndItsJudgeCanFail(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name   string
-		doctor func(t *testing.T, f *fleet)
+		doctor func(p patient)
 		rule   string // of the judge or the checker; "": none
 		err    string
 	}{
-		{"nothing", func(*testing.T, *fleet) {}, "", ""},
-		{"a torn last line", func(t *testing.T, f *fleet) { appendTo(t, f.path(historyFile, "nodes-1.1"), `{"e":"inv`) }, "", ""},
-		{"a line that is lost", func(t *testing.T, f *fleet) { appendTo(t, f.path(historyFile, "nodes-1.1"), "x\n") }, "", "nodes-1.1.history.jsonl"},
-		{"a stale write that got through", func(t *testing.T, f *fleet) { believe(t, f, true) }, sink.RuleStaleWrite, ""},
-		{"two that believed at once", func(t *testing.T, f *fleet) { believe(t, f, false) }, sink.RuleTwoBelieved, ""},
-		{"a use after a higher token", staleUse, string(linearizability.RuleStaleUse), ""},
-		{"a handle that outlives a freeze", func(t *testing.T, f *fleet) { useAcross(t, f) }, RuleOutlivedFreeze, ""},
-		{"a claim that the store has lost", func(t *testing.T, f *fleet) { clear(f.standing.Owners) }, soak.RuleUnaccounted, ""},
-		{"a guarded write that the store has lost", func(t *testing.T, f *fleet) { clear(f.standing.Guarded) }, soak.RuleUnaccounted, ""},
-		{"a payload that nobody sent", func(t *testing.T, f *fleet) {
-			appendTo(t, f.path(notesFile, "nodes-1.1"), `{"t":1,"note":"opened","actor":"actor-1","token":7,"payload":"x"}`+"\n")
+		{"nothing", func(patient) {}, "", ""},
+		{"a torn last line", func(p patient) { appendTo(p.t, p.path(historyFile, "nodes-1.1"), `{"e":"inv`) }, "", ""},
+		{"a line that is lost", func(p patient) { appendTo(p.t, p.path(historyFile, "nodes-1.1"), "x\n") }, "", "nodes-1.1.history.jsonl"},
+		{"a stale write that got through", func(p patient) { believe(p.t, p.fleet, true) }, sink.RuleStaleWrite, ""},
+		{"two that believed at once", func(p patient) { believe(p.t, p.fleet, false) }, sink.RuleTwoBelieved, ""},
+		{"a use after a higher token", func(p patient) { staleUse(p.t, p.fleet) }, string(linearizability.RuleStaleUse), ""},
+		{"a handle that outlives a freeze", func(p patient) { useAcross(p.t, p.fleet) }, RuleOutlivedFreeze, ""},
+		{"a claim that the store has lost", func(p patient) { clear(p.standing.Owners) }, soak.RuleUnaccounted, ""},
+		{"a guarded write that the store has lost", func(p patient) { clear(p.standing.Guarded) }, soak.RuleUnaccounted, ""},
+		{"a payload that nobody sent", func(p patient) {
+			appendTo(p.t, p.path(notesFile, "nodes-1.1"), `{"t":1,"note":"opened","actor":"actor-1","token":7,"payload":"x"}`+"\n")
 		}, soak.RuleWrongPayload, ""},
-		{"a soak that tested nothing", func(t *testing.T, f *fleet) {
-			f.faults, f.o.For, f.o.Processes = nil, demandSpan*f.o.TTL, demandTogether
+		{"a soak that tested nothing", func(p patient) {
+			p.faults, p.o.For, p.o.Processes = nil, demandSpan*p.o.TTL, demandTogether
 		}, RuleNeverHappened, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -112,7 +112,7 @@ func TestAFleetHoldsAndItsJudgeCanFail(t *testing.T) {
 				o: o, clock: f.clock, began: f.began, backend: f.backend, slots: f.slots, server: f.server,
 				standing: &standing, faults: f.faults, cuts: f.cuts, usage: f.usage,
 			}
-			c.doctor(t, g)
+			c.doctor(patient{g, t})
 			var res Result
 			err := g.judge(&res)
 			if c.err != "" {
@@ -130,6 +130,12 @@ func TestAFleetHoldsAndItsJudgeCanFail(t *testing.T) {
 			}
 		})
 	}
+}
+
+// patient is a copy of a fleet that has run, to be doctored.
+type patient struct {
+	*fleet
+	t *testing.T
 }
 
 // rules names what the judge and the checker find broken.

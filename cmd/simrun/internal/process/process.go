@@ -11,6 +11,7 @@ package process
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,9 @@ const tailBytes = 2000
 
 // ErrExited: the process has ended.
 var ErrExited = errors.New("process: it has ended")
+
+// errNoStatus stands for exit code 0.
+var errNoStatus = errors.New("exit status 0")
 
 // Process is one process. It is safe for use from several goroutines.
 type Process struct {
@@ -78,7 +82,7 @@ func Start(o Options) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("process: %s: %w", o.Name, err)
 	}
-	defer stderr.Close() // the child has its own
+	defer func() { _ = stderr.Close() }() // the child has its own
 	p := &Process{name: o.Name, stderr: o.Stderr, lines: make(chan string, maxLines), exited: make(chan struct{})}
 	p.cmd = exec.Command(o.Path, o.Args...)
 	p.cmd.Stderr = stderr
@@ -133,7 +137,7 @@ func (p *Process) Line(ctx context.Context) (string, error) {
 
 // Failure describes the end of a process that was to go on. Call it after Exited.
 func (p *Process) Failure() error {
-	return fmt.Errorf("%w: %s (%d): %v: %s", ErrExited, p.name, p.PID(), p.status, p.tail())
+	return fmt.Errorf("%w: %s (%d): %w: %s", ErrExited, p.name, p.PID(), cmp.Or(p.status, errNoStatus), p.tail())
 }
 
 // tail returns the end of the standard error.
