@@ -2,8 +2,10 @@ package fleet
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
 	"sync/atomic"
 
 	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/process"
@@ -13,7 +15,8 @@ import (
 
 // backend is how processes reach the store.
 type backend interface {
-	address() string // of the server; empty: there is none of ours
+	address() string // of kelpied; empty: there is none
+	tokens() string  // file of what kelpied wants to see
 	shared() string  // for soak.Store.Connect
 	described() string
 	close() error
@@ -67,6 +70,7 @@ func openPlayed(ctx context.Context, f *fleet, data string, remove func() error)
 }
 
 func (b *played) address() string   { return "" }
+func (b *played) tokens() string    { return "" }
 func (b *played) shared() string    { return b.at }
 func (b *played) described() string { return b.f.o.Store.Name + " in a process of its own" }
 func (b *played) close() error      { return errors.Join(b.f.server.kill(), b.remove()) }
@@ -75,6 +79,7 @@ func (b *played) close() error      { return errors.Join(b.f.server.kill(), b.re
 type direct struct{ cluster soak.Sharer }
 
 func (d *direct) address() string { return "" }
+func (d *direct) tokens() string  { return "" }
 func (d *direct) shared() string  { return d.cluster.Shared() }
 func (d *direct) close() error    { return d.cluster.Close() }
 
@@ -84,6 +89,9 @@ func (d *direct) described() string {
 	}
 	return ""
 }
+
+// tokenFile is of the soak's folder.
+const tokenFile = "tokens"
 
 // served is a folder of store/disk, served by a process that plays kelpied.
 type served struct {
@@ -95,7 +103,10 @@ type served struct {
 
 func openServed(ctx context.Context, f *fleet, data string, remove func() error) (backend, error) {
 	b := &served{f: f, data: data, remove: remove}
-	f.server = &slot{f: f, name: serverName, begin: f.serve(data, b.moved)}
+	if err := os.WriteFile(b.tokens(), []byte("# of this soak\n"+rand.Text()+"\n"), 0o600); err != nil {
+		return nil, errors.Join(err, remove())
+	}
+	f.server = &slot{f: f, name: serverName, begin: f.serve(data, b.tokens(), b.moved)}
 	if err := f.server.start(ctx); err != nil {
 		return nil, errors.Join(err, f.server.kill(), remove())
 	}
@@ -113,6 +124,7 @@ func (b *served) moved(address string) {
 
 func (b *served) address() string   { return *b.at.Load() }
 func (b *served) shared() string    { return "" }
+func (b *served) tokens() string    { return b.f.path(tokenFile) }
 func (b *served) described() string { return "kelpied" }
 
 // close kills the server, once more, and verifies its file as a whole.

@@ -26,7 +26,6 @@ import (
 	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/sink"
 	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/soak"
 	"github.com/kelpie-registry/kelpie/linearizability"
-	"github.com/kelpie-registry/kelpie/network"
 	"github.com/kelpie-registry/kelpie/registry"
 	"github.com/kelpie-registry/kelpie/store"
 )
@@ -345,7 +344,7 @@ func (f *fleet) member(ctx context.Context, name string) (*soak.Member, func(), 
 	}
 	out.History = journal
 	out.Book = soak.NoteFile{Writer: jsonl.NewWriter(files[1], fatal)}
-	c, err := connect(ctx, name, f.o.TTL, network.Address(f.backend.address()), &f.o.Store, f.backend.shared())
+	c, err := connect(ctx, name, f.o.TTL, f.route(f.backend.address()), []soak.Store{f.o.Store})
 	if err != nil {
 		shut()
 		return nil, nil, err

@@ -275,7 +275,7 @@ func TestARecordThatIsDeletedIsMissed(t *testing.T) {
 func deleteActors(ctx context.Context, engine store.Engine) error {
 	tx := engine.Begin(ctx)
 	defer tx.Cancel()
-	rows, more, err := tx.GetRange(nil, []byte{0xff}, store.RangeOptions{Limit: 10_000})
+	rows, more, err := tx.Snapshot().GetRange(nil, []byte{0xff}, store.RangeOptions{Limit: 10_000})
 	if err != nil || more {
 		return fmt.Errorf("more %v, error %w", more, err)
 	}

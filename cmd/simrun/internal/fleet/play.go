@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/kelpie-registry/kelpie/host"
 	"github.com/kelpie-registry/kelpie/linearizability"
 	"github.com/kelpie-registry/kelpie/network"
+	"github.com/kelpie-registry/kelpie/network/credentials"
 	"github.com/kelpie-registry/kelpie/network/httpnet"
 	"github.com/kelpie-registry/kelpie/store"
 	"github.com/kelpie-registry/kelpie/store/remote"
@@ -53,9 +55,15 @@ type nodesConfig struct {
 	History  string          `json:"history"` // file
 	Notes    string          `json:"notes"`   // file
 	Sink     network.Address `json:"sink"`
-	Server   network.Address `json:"server"` // of the store; empty: Shared says how to reach it
-	Store    string          `json:"store"`
-	Shared   string          `json:"shared"`
+	Route    route           `json:"route"`
+}
+
+// route is how a process reaches the store.
+type route struct {
+	Server network.Address `json:"server"` // of the store; empty: Shared says how to reach it
+	Tokens string          `json:"tokens"` // file with what the server wants to see
+	Store  string          `json:"store"`
+	Shared string          `json:"shared"`
 }
 
 // Play plays one process of a soak in the place of the program, as the role says, and
@@ -152,8 +160,16 @@ const (
 )
 
 // connect connects to a server or, without one, as the store does.
-func connect(ctx context.Context, name string, ttl time.Duration, server network.Address, s *soak.Store, shared string) (*client, error) {
-	net, err := httpnet.New(httpnet.Options{})
+func connect(ctx context.Context, name string, ttl time.Duration, to route, stores []soak.Store) (*client, error) {
+	var o httpnet.Options
+	if to.Tokens != "" {
+		tokens, err := credentials.OpenTokens(to.Tokens, slog.Default())
+		if err != nil {
+			return nil, err
+		}
+		o.Token = tokens.Token
+	}
+	net, err := httpnet.New(o)
 	if err != nil {
 		return nil, err
 	}
@@ -162,12 +178,12 @@ func connect(ctx context.Context, name string, ttl time.Duration, server network
 		return nil, err
 	}
 	c := &client{net: net, host: h}
-	if server == "" {
-		c.engine, err = connectDirect(ctx, h, s, shared)
+	if to.Server == "" {
+		c.engine, err = connectDirect(ctx, h, find(stores, to.Store), to.Shared)
 		return c, err
 	}
 	c.engine, err = remote.Open(h, remote.Options{
-		Servers: []network.Address{server}, CallTimeout: ttl / callShare, Poll: (ttl / pollShare).Truncate(time.Millisecond),
+		Servers: []network.Address{to.Server}, CallTimeout: ttl / callShare, Poll: (ttl / pollShare).Truncate(time.Millisecond),
 		Backoff: clock.Backoff{Initial: ttl / 50, Max: ttl / 4},
 	})
 	return c, err
@@ -212,7 +228,7 @@ func playNodes(ctx context.Context, args []string, stores []soak.Store, words <-
 	if err := json.Unmarshal(text, &k); err != nil {
 		return fmt.Errorf("%s: %w", args[0], err)
 	}
-	c, err := connect(ctx, k.Share.Name, k.Share.TTL, k.Server, find(stores, k.Store), k.Shared)
+	c, err := connect(ctx, k.Share.Name, k.Share.TTL, k.Route, stores)
 	if err != nil {
 		return err
 	}

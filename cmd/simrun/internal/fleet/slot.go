@@ -82,14 +82,15 @@ func (f *fleet) newNodeSlot(index int) (*slot, error) {
 	for n := index; n < f.o.Nodes; n += f.o.Processes {
 		s.nodes = append(s.nodes, n)
 	}
-	k := nodesConfig{Scenario: f.scenario(), Sink: network.Address(f.sinkAt), Store: f.o.Store.Name, Shared: f.backend.shared()}
+	at := ""
 	if to := f.backend.address(); to != "" {
 		var err error
 		if s.proxy, err = proxy.Listen(to); err != nil {
 			return nil, err
 		}
-		k.Server = network.Address(s.proxy.Address())
+		at = s.proxy.Address()
 	}
+	k := nodesConfig{Scenario: f.scenario(), Sink: network.Address(f.sinkAt), Route: f.route(at)}
 	s.begin = func(ctx context.Context, life int) (*process.Process, error) {
 		k.Share = f.share(fmt.Sprintf("%s.%d", s.name, life))
 		k.Share.Life, k.Share.Here, k.Share.Stalls = life, s.nodes, s.proxy == nil
@@ -108,6 +109,11 @@ func (f *fleet) newNodeSlot(index int) (*slot, error) {
 	return s, nil
 }
 
+// route is how to reach the store by way of an address.
+func (f *fleet) route(at string) route {
+	return route{Server: network.Address(at), Tokens: f.backend.tokens(), Store: f.o.Store.Name, Shared: f.backend.shared()}
+}
+
 // share is what all processes have in common.
 func (f *fleet) share(name string) soak.Share {
 	most := maxOperations / f.o.Processes
@@ -120,9 +126,9 @@ func (f *fleet) share(name string) soak.Share {
 func (f *fleet) scenario() string { return "soak/" + f.o.Store.Name + "/processes" }
 
 // serve is the begin of a slot whose process is kelpied.
-func (f *fleet) serve(data string, at func(address string)) func(context.Context, int) (*process.Process, error) {
+func (f *fleet) serve(data, tokens string, at func(address string)) func(context.Context, int) (*process.Process, error) {
 	return func(ctx context.Context, _ int) (*process.Process, error) {
-		p, err := f.spawn("server", roleServer, "--data", data, "--listen", "127.0.0.1:0")
+		p, err := f.spawn("server", roleServer, "--data", data, "--token-file", tokens, "--listen", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}
