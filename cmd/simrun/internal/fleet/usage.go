@@ -15,12 +15,16 @@ type usage struct {
 	process.Usage
 }
 
-// sampleEvery is the time between two looks at the server.
-const sampleEvery = 250 * time.Millisecond
+// sampleEvery is the time between two looks at the server, longer in a soak that would
+// have more than maxSamples of them.
+const (
+	sampleEvery = 250 * time.Millisecond
+	maxSamples  = 100_000
+)
 
 // sample looks at the server until ctx ends.
 func (f *fleet) sample(ctx context.Context) {
-	for f.clock.Sleep(ctx, sampleEvery) == nil {
+	for f.clock.Sleep(ctx, max(sampleEvery, f.o.For/maxSamples)) == nil {
 		f.server.mu.Lock()
 		p, life := f.server.p, f.server.life
 		f.server.mu.Unlock()

@@ -20,7 +20,7 @@ type Share struct {
 	TTL    time.Duration `json:"ttl"`
 	Seed   uint64        `json:"seed"`
 	Think  time.Duration `json:"think"`  // mean pause of a worker
-	Most   int           `json:"most"`   // operations of this process
+	Most   int           `json:"most"`   // operations of this life of the process
 	Linger int           `json:"linger"` // one write in so many takes long
 	Began  time.Duration `json:"began"`  // origin of the history's times, on the machine's clock
 
