@@ -110,6 +110,31 @@ func (l *life) start() {
 			w.run(ctx)
 		})
 	}
+	seed := l.n.rand.Uint64()
+	l.host.Go("sentry", func(ctx context.Context) {
+		l.sentry(ctx, worker{l: l, number: Workers, rand: rand.New(rand.NewPCG(seed, Workers))})
+	})
+}
+
+// sentryShare is the part of a TTL between two looks of a sentry.
+const sentryShare = 100
+
+// sentry asks all handles as soon as it finds that the process has stood still for a
+// TTL. Its own pause was over before the lease was: so it is there before any timer of
+// the registry, and a handle that waits for one is found out.
+func (l *life) sentry(ctx context.Context, w worker) {
+	for {
+		before := l.r.now()
+		if l.r.clock.Sleep(ctx, l.r.o.TTL/sentryShare) != nil {
+			return
+		}
+		if l.r.now()-before < l.r.o.TTL {
+			continue
+		}
+		for _, a := range l.handles() {
+			w.use(a)
+		}
+	}
 }
 
 // rest stops the workers. The session goes on, with what it holds.
