@@ -39,11 +39,37 @@ func (n *Net) serve(w http.ResponseWriter, r *http.Request) {
 	case ok:
 		n.serveMethod(w, r, c, method)
 	case n.o.Elsewhere != nil:
-		n.o.Elsewhere.ServeHTTP(w, r)
+		n.serveElsewhere(w, r)
 	default:
 		n.refuse(w, r, http.StatusNotFound, "no such path")
 	}
 }
+
+// serveElsewhere leaves a request to Options.Elsewhere, and logs what that refuses.
+func (n *Net) serveElsewhere(w http.ResponseWriter, r *http.Request) {
+	o := &observed{ResponseWriter: w}
+	n.o.Elsewhere.ServeHTTP(o, r)
+	switch {
+	case o.status == http.StatusUnauthorized:
+		n.complaints.warn(complainAuthorize, "remote", r.RemoteAddr, "path", r.URL.Path)
+	case o.status >= 400 && o.status < 500:
+		n.complaints.log(slog.LevelInfo, complainNowhere, "remote", r.RemoteAddr, "method", r.Method, "path", r.URL.Path, "status", o.status)
+	}
+}
+
+// observed is a ResponseWriter that keeps the status.
+type observed struct {
+	http.ResponseWriter
+	status int // 0: none was written
+}
+
+func (o *observed) WriteHeader(status int) {
+	o.status = status
+	o.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (o *observed) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 
 // limit bounds how long a request's body may take to arrive, and an answer to leave.
 func (n *Net) limit(w http.ResponseWriter) {
@@ -59,9 +85,8 @@ func (n *Net) serveMethod(w http.ResponseWriter, r *http.Request, c *connection,
 	if n.o.Authorize != nil {
 		if err := n.o.Authorize(r); err != nil {
 			n.complaints.warn(complainAuthorize, "remote", r.RemoteAddr, "error", err)
-			header := w.Header()
-			header.Set("WWW-Authenticate", "Bearer")
-			header.Set("Connection", "close") // nothing more is read of this caller
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			hangUp(w)
 			n.answer(w, http.StatusUnauthorized, resultUnauthenticated, message(err))
 			return
 		}
@@ -120,9 +145,16 @@ func (n *Net) serveMethod(w http.ResponseWriter, r *http.Request, c *connection,
 func (n *Net) refuse(w http.ResponseWriter, r *http.Request, status int, why string) {
 	n.complaints.log(slog.LevelInfo, complainNowhere, "remote", r.RemoteAddr, "why", why)
 	if r.ContentLength != 0 {
-		w.Header().Set("Connection", "close") // else net/http waits for the body before it answers
+		hangUp(w)
 	}
 	n.answer(w, status, resultRefused, []byte(why))
+}
+
+// hangUp has the answer be the last one of a connection: no more of its body is read,
+// not even to pass over it.
+func hangUp(w http.ResponseWriter) {
+	w.Header().Set("Connection", "close")
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now())
 }
 
 // readRequest reads the body within the limit of size. An announced size over the limit is refused before anything is read.

@@ -13,8 +13,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"os/signal"
 	"runtime/debug"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -37,6 +40,33 @@ func (e usageError) Unwrap() error { return e.error }
 
 // usage returns a usageError.
 func usage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// Run is [Main] until the first SIGINT or SIGTERM. The second ends the process at
+// once, with 128 and the number of the signal as its exit code, as shells have it.
+func Run(args []string, stdout, stderr io.Writer) int {
+	ctx, end := context.WithCancel(context.Background())
+	defer end()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		for range 2 {
+			select {
+			case s := <-signals:
+				if ctx.Err() != nil {
+					number, _ := s.(syscall.Signal)
+					os.Exit(128 + int(number))
+				}
+				end()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return Main(ctx, args, stdout, stderr)
+}
 
 // Main runs kelpied with the arguments until ctx ends, which is how it is told to
 // end in order, and returns its exit code. It writes [Announcement] to stdout, and
@@ -75,7 +105,8 @@ SIGINT or SIGTERM ends it in order: what is under way is finished. A second one 
 it at once; nothing that was acknowledged is lost then either.
 
 Exit codes: 0 an orderly end; 1 it could not start, or failed while running; 2 flags,
-or the files that they name, are wrong, and nothing was changed.`,
+or the files that they name, are wrong, and nothing was changed; 128 and the number of
+the signal after a second one.`,
 		Example: `  kelpied --data /var/lib/kelpie
   kelpied --data /var/lib/kelpie --listen 10.0.0.5:7000 \
     --tls-cert server.pem --tls-key server.key --token-file tokens`,

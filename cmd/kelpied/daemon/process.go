@@ -187,22 +187,33 @@ func (p *process) openFlagged(ctx context.Context) (store.Engine, error) {
 	return e, nil
 }
 
-// drainPoll is how often a process looks whether what is under way has ended.
-const drainPoll = 5 * time.Millisecond
+const (
+	// drainPoll is how often a process looks whether what is under way has ended.
+	drainPoll = 5 * time.Millisecond
+	// replyTimeout bounds how long the last answers may take to leave.
+	replyTimeout = time.Second
+)
 
 // drain refuses what is new and waits for what is under way. It fails when that
-// takes longer than --shutdown-timeout.
+// takes longer than --shutdown-timeout. It does not wait for requests that have not
+// arrived as a whole: nothing of them was done.
 func (p *process) drain() error {
-	ctx, cancel := context.WithTimeout(context.Background(), p.flags.shutdownTimeout)
+	ctx, cancel := p.host.WithTimeout(context.Background(), p.flags.shutdownTimeout)
 	defer cancel()
 	p.readiness.end("it is about to end")
 	server := p.server.Load()
 	server.Drain()
 	// It still listens, so that what is refused gets an answer, and /readyz says so.
-	for server.Stats().Busy > 0 && p.host.Sleep(ctx, drainPoll) == nil {
+	for server.Stats().Busy > 0 {
+		if p.host.Sleep(ctx, drainPoll) != nil {
+			return fmt.Errorf("%d requests were still under way after --shutdown-timeout, %v: their commits may be in doubt",
+				server.Stats().Busy, p.flags.shutdownTimeout)
+		}
 	}
-	if err := p.net.Close(ctx); err != nil {
-		return fmt.Errorf("after --shutdown-timeout %v: %w", p.flags.shutdownTimeout, err)
+	leaving, cancel := p.host.WithTimeout(context.Background(), replyTimeout)
+	defer cancel()
+	if err := p.net.Close(leaving); err != nil {
+		p.log.Info("connections were broken off that had no whole request, or did not take their answer", "error", err)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux || darwin
 
 package httpnet_test
 
@@ -18,5 +18,5 @@ func descriptors(t *testing.T, most int) int {
 	if limit.Cur < 2*others {
 		t.Fatalf("the process may have %d descriptors, the test needs %d", limit.Cur, 2*others)
 	}
-	return int(min(uint64(most), uint64(limit.Cur)-others))
+	return int(min(uint64(most), limit.Cur-others))
 }
