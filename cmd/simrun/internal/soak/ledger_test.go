@@ -44,8 +44,12 @@ func TestGiftsComeWithTheirPayload(t *testing.T) {
 func TestALedgerAddsUpAndKeepsTheFirstDefect(t *testing.T) {
 	l := NewLedger()
 	for _, n := range []Note{
-		{Kind: NoteCount, Count: CountGiven, N: 2}, {Kind: NoteCount, Count: CountGiven, N: 1}, {Kind: NoteCount, Count: CountPlace, N: 1},
-		{Kind: NoteDegrade}, {Kind: NoteSent, Actor: "a", Token: 1, Payload: "p"}, {Kind: NoteMade, Actor: "a", Token: 2, Payload: "p"},
+		{Kind: NoteCount, Count: CountGiven, N: 2},
+		{Kind: NoteCount, Count: CountGiven, N: 1},
+		{Kind: NoteCount, Count: CountPlace, N: 1},
+		{Kind: NoteDegrade},
+		{Kind: NoteSent, Actor: "a", Token: 1, Payload: "p"},
+		{Kind: NoteMade, Actor: "a", Token: 2, Payload: "p"},
 	} {
 		l.Take(n)
 	}
