@@ -163,10 +163,11 @@ func (p *processesDocument) text(w io.Writer) {
 		fmt.Fprintf(w, "\tof the server, from its kill to the next commit: %v\n", p.Failovers.Server)
 		fmt.Fprintf(w, "\tof the server, from its restart to that: %v\n", p.Failovers.ServerStart)
 		m, d := &s.Memory, &s.Descriptors
-		fmt.Fprintf(w, "server memory\tlongest of %d lives, %.0f s: first %s, median %s, last %s, max %s MiB; most of all lives %s\n",
-			s.Lives, s.Span.Round(time.Second).Seconds(), mib(m.First), mib(m.Median), mib(m.Last), mib(m.Max), mib(s.MaxMemory))
-		fmt.Fprintf(w, "descriptors\tof the same life: first %d, median %d, last %d, max %d; most of all lives %d\n",
-			d.First, d.Median, d.Last, d.Max, s.MaxDescriptors)
+		fmt.Fprintf(w, "server memory\tlongest of %d lives, %.0f s: first %s, median %s, last %s, max %s MiB; median of each quarter %s, %s, %s, %s; most of all lives %s\n",
+			s.Lives, s.Span.Round(time.Second).Seconds(), mib(m.First), mib(m.Median), mib(m.Last), mib(m.Max),
+			mib(m.Quarters[0]), mib(m.Quarters[1]), mib(m.Quarters[2]), mib(m.Quarters[3]), mib(s.MaxMemory))
+		fmt.Fprintf(w, "descriptors\tof the same life: first %d, median %d, last %d, max %d; median of each quarter %d, %d, %d, %d; most of all lives %d\n",
+			d.First, d.Median, d.Last, d.Max, d.Quarters[0], d.Quarters[1], d.Quarters[2], d.Quarters[3], s.MaxDescriptors)
 	}
 	if p.Folder != "" {
 		fmt.Fprintf(w, "files\t%s\n", p.Folder)

@@ -123,7 +123,9 @@ func TestServerUsageIsThatOfTheLongestLife(t *testing.T) {
 		sample(1, 0, 900, 90), sample(2, 10, 100, 10), sample(2, 20, 400, 12), sample(2, 30, 300, 11), sample(3, 40, 1, 1),
 	}, 3)
 	want := ServerUsage{
-		Lives: 3, Span: 20, Memory: Course{100, 300, 300, 400}, Descriptors: Course{10, 11, 11, 12}, MaxMemory: 900, MaxDescriptors: 90,
+		Lives: 3, Span: 20, Memory: Course{100, 300, [4]uint64{100, 100, 400, 300}, 300, 400},
+		Descriptors: Course{10, 11, [4]uint64{10, 10, 12, 11}, 11, 12},
+		MaxMemory:   900, MaxDescriptors: 90,
 	}
 	if *u != want {
 		t.Errorf("%+v\nwant %+v", *u, want)

@@ -38,17 +38,28 @@ func (f *fleet) sample(ctx context.Context) {
 	}
 }
 
-// Course is a series of samples.
+// Course is a series of samples. What is flat has quarters that are alike.
 type Course struct {
-	First  uint64 `json:"first"`
-	Median uint64 `json:"median"`
-	Last   uint64 `json:"last"`
-	Max    uint64 `json:"max"`
+	First    uint64    `json:"first"`
+	Median   uint64    `json:"median"`
+	Quarters [4]uint64 `json:"quarters"` // the median of each quarter of the time
+	Last     uint64    `json:"last"`
+	Max      uint64    `json:"max"`
 }
 
 func courseOf(samples []uint64) Course {
+	n := len(samples)
+	c := Course{First: samples[0], Median: median(samples), Last: samples[n-1], Max: slices.Max(samples)}
+	for i := range c.Quarters {
+		// Of fewer samples than quarters some are of two.
+		c.Quarters[i] = median(samples[min(i*n/4, n-1):max((i+1)*n/4, min(i*n/4, n-1)+1)])
+	}
+	return c
+}
+
+func median(samples []uint64) uint64 {
 	sorted := slices.Sorted(slices.Values(samples))
-	return Course{First: samples[0], Median: sorted[len(sorted)/2], Last: samples[len(samples)-1], Max: sorted[len(sorted)-1]}
+	return sorted[len(sorted)/2]
 }
 
 // ServerUsage is the memory and the descriptors of the server: of that of its lives
