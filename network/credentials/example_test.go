@@ -17,7 +17,7 @@ import (
 func Example() {
 	folder, err := os.MkdirTemp("", "kelpie-example-")
 	check(err)
-	defer os.RemoveAll(folder)
+	defer func() { check(os.RemoveAll(folder)) }()
 	authority := credentialstest.NewAuthority(folder)
 	cert, key := authority.Issue("process", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
 	file := filepath.Join(folder, "tokens")

@@ -76,23 +76,23 @@ func TestTLSWithCertificatesOfBothEndsAndTokens(t *testing.T) {
 	_, port, _ := strings.Cut(string(r.address), ":")
 	r.address = network.Address("localhost:" + port) // which the certificate names as well
 
-	o := send(token)
-	o.ClientTLS = certificates(t, credentials.CertificateFiles{Cert: nodeCert, Key: nodeKey, CA: a.File}).Client()
+	with := func(token string, files credentials.CertificateFiles) httpnet.Options {
+		options := send(token)
+		options.ClientTLS = certificates(t, files).Client()
+		return options
+	}
+	node := credentials.CertificateFiles{Cert: nodeCert, Key: nodeKey, CA: a.File}
+	o := with(token, node)
 	if err := r.connect(o).set(t.Context(), "k", "v"); err != nil {
 		t.Error(err)
-	}
-	with := func(token string, files credentials.CertificateFiles) httpnet.Options {
-		o := send(token)
-		o.ClientTLS = certificates(t, files).Client()
-		return o
 	}
 	for _, c := range []struct {
 		name string
 		o    httpnet.Options
 		want string
 	}{
-		{"no token", with("", credentials.CertificateFiles{Cert: nodeCert, Key: nodeKey, CA: a.File}), "a bearer token is needed"},
-		{"another token", with(token+"x", credentials.CertificateFiles{Cert: nodeCert, Key: nodeKey, CA: a.File}), "the token is none of those"},
+		{"no token", with("", node), "a bearer token is needed"},
+		{"another token", with(token+"x", node), "the token is none of those"},
 		{"no certificate", with(token, credentials.CertificateFiles{CA: a.File}), "a client certificate is needed"},
 		{"plain HTTP", send(token), "400"},
 		{"another authority", with(token, credentials.CertificateFiles{Cert: nodeCert, Key: nodeKey, CA: credentialstest.NewAuthority(t.TempDir()).File}), "unknown authority"},

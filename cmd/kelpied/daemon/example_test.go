@@ -25,7 +25,7 @@ import (
 func Example() {
 	folder, err := os.MkdirTemp("", "kelpied-example-")
 	check(err)
-	defer os.RemoveAll(folder)
+	defer func() { check(os.RemoveAll(folder)) }()
 	authority := credentialstest.NewAuthority(folder)
 	cert, key := authority.Issue("server", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
 	tokens := filepath.Join(folder, "tokens")
