@@ -32,7 +32,7 @@ func closed(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 func TestStrangersMakeRoomForNewConnectionsBeforeOthersDo(t *testing.T) {
 	var log logged
 	server := start(t, httpnet.Options{
-		MaxConnections: 3, Logger: log.logger(), Authorize: tokens(t, "0123456789abcdef").Authorize,
+		MaxConnections: 3, Logger: log.logger(), Authorize: tokens(t, "0123456789abcdef").Authorize, ReadHeaderTimeout: time.Hour,
 	})
 	server.Handle("echo", echo)
 	caller := start(t, httpnet.Options{Token: tokens(t, "0123456789abcdef").Token})
@@ -138,6 +138,7 @@ func TestLinesThatCallersCauseAreFew(t *testing.T) {
 	var log logged
 	server := start(t, httpnet.Options{Logger: log.logger()})
 	const requests = 1000
+	begun := time.Now()
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	for range requests {
@@ -148,7 +149,8 @@ func TestLinesThatCallersCauseAreFew(t *testing.T) {
 		_, _ = io.Copy(io.Discard, resp.Body)
 		_ = resp.Body.Close()
 	}
-	if n := strings.Count(log.String(), "\n"); n < 1 || n > 10 {
+	minutes := 1 + int(time.Since(begun)/time.Minute)
+	if n := strings.Count(log.String(), "\n"); n < 1 || n > 10*minutes {
 		t.Errorf("%d lines for %d requests:\n%s", n, requests, log.String())
 	}
 	if n := server.Stats().Nowhere; n != requests {

@@ -44,6 +44,11 @@ func usage(format string, args ...any) error { return usageError{fmt.Errorf(form
 // Run is [Main] until the first SIGINT or SIGTERM. The second ends the process at
 // once, with 128 and the number of the signal as its exit code, as shells have it.
 func Run(args []string, stdout, stderr io.Writer) int {
+	return untilSignals(func(ctx context.Context) int { return Main(ctx, args, stdout, stderr) })
+}
+
+// untilSignals runs a process whose context the first signal ends.
+func untilSignals(process func(context.Context) int) int {
 	ctx, end := context.WithCancel(context.Background())
 	defer end()
 	signals := make(chan os.Signal, 2)
@@ -65,7 +70,7 @@ func Run(args []string, stdout, stderr io.Writer) int {
 			}
 		}
 	}()
-	return Main(ctx, args, stdout, stderr)
+	return process(ctx)
 }
 
 // Main runs kelpied with the arguments until ctx ends, which is how it is told to

@@ -148,16 +148,25 @@ func TestWhatWasAcknowledgedUnderLoadIsThereAfterAnEnd(t *testing.T) {
 	}
 }
 
+// serveHanging serves a store whose commits hang. It says so in its log.
+func serveHanging(ctx context.Context, stdout, stderr io.Writer) int {
+	engine := newGated()
+	engine.set(make(chan struct{}), nil)
+	go func() {
+		<-engine.held
+		fmt.Fprintln(stderr, "a commit hangs")
+	}()
+	if err := processOver(engine, stderr, time.Hour).run(ctx, stdout); err != nil {
+		return ExitFailed
+	}
+	return ExitClean
+}
+
 func TestTheSecondSignalEndsItAtOnce(t *testing.T) {
-	r := beginChild(t, "--data", t.TempDir())
-	// A request that does not come as a whole has the first wait for a second.
-	c := dialed(t, r)
-	if _, err := io.WriteString(c, whole("kelpie.store.hello", "abcd")[:100]); err != nil {
-		t.Fatal(err)
-	}
-	for _, body := r.get("/stats"); !strings.Contains(body, `"connections": 2`); _, body = r.get("/stats") {
-		time.Sleep(time.Millisecond)
-	}
+	r := beginRole(t, "hangs")
+	node := r.connect(httpnet.Options{})
+	go func() { _ = node.set(t.Context(), "k", "v") }()
+	r.log.await(t, "a commit hangs")
 	r.stop()
 	r.log.await(t, "ending: told to")
 	r.stop()
@@ -236,16 +245,22 @@ func (x gatedTxn) Commit() error {
 	return x.Txn.Commit()
 }
 
+// processOver returns a process that serves an engine.
+func processOver(engine store.Engine, log io.Writer, shutdown time.Duration) *process {
+	var f flags
+	f.define(pflag.NewFlagSet("", pflag.ContinueOnError))
+	f.listen, f.data, f.shutdownTimeout = "127.0.0.1:0", "unused", shutdown
+	p := newProcess(f, slog.New(slog.NewTextHandler(log, nil)))
+	p.openStore = func(context.Context) (store.Engine, error) { return engine, nil }
+	return p
+}
+
 // beginOver runs a process over an engine. Its end has an error in place of a code.
 func beginOver(t *testing.T, engine store.Engine, shutdown time.Duration) (r *running, ended chan error) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	r = &running{t: t, log: &text{}, stop: stop}
-	var f flags
-	f.define(pflag.NewFlagSet("", pflag.ContinueOnError))
-	f.listen, f.data, f.shutdownTimeout = "127.0.0.1:0", "unused", shutdown
-	p := newProcess(f, slog.New(slog.NewTextHandler(r.log, nil)))
-	p.openStore = func(context.Context) (store.Engine, error) { return engine, nil }
+	p := processOver(engine, r.log, shutdown)
 	out, in := io.Pipe()
 	ended = make(chan error, 1)
 	go func() {

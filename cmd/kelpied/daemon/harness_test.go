@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -27,14 +26,19 @@ import (
 	"github.com/kelpie-registry/kelpie/store/remote"
 )
 
-// childVariable makes this test binary be kelpied, with its own arguments.
+// childVariable makes this test binary be kelpied, with its own arguments, or one
+// whose commits hang.
 const childVariable = "KELPIED_TEST_CHILD"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(childVariable) == "" {
+	switch os.Getenv(childVariable) {
+	case "":
 		os.Exit(m.Run())
+	case "hangs":
+		os.Exit(untilSignals(func(ctx context.Context) int { return serveHanging(ctx, os.Stdout, os.Stderr) }))
+	default:
+		os.Exit(Run(os.Args[1:], os.Stdout, os.Stderr))
 	}
-	os.Exit(Run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // text is what several goroutines write and a test reads.
@@ -97,13 +101,19 @@ func begin(t *testing.T, args ...string) *running {
 // beginChild runs a kelpied in a process of its own, which is killed with the test.
 func beginChild(t *testing.T, args ...string) *running {
 	t.Helper()
+	return beginRole(t, "kelpied", args...)
+}
+
+// beginRole is beginChild for what childVariable says.
+func beginRole(t *testing.T, role string, args ...string) *running {
+	t.Helper()
 	binary, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &running{t: t, log: &text{}, code: make(chan int, 1)}
 	r.cmd = exec.Command(binary, append([]string{"--listen", "127.0.0.1:0"}, args...)...)
-	r.cmd.Env = append(os.Environ(), childVariable+"=1")
+	r.cmd.Env = append(os.Environ(), childVariable+"="+role)
 	r.cmd.Stderr = r.log
 	out, err := r.cmd.StdoutPipe()
 	if err != nil {
@@ -280,14 +290,10 @@ func certificates(t *testing.T, files credentials.CertificateFiles) *credentials
 	return c
 }
 
-// lastError returns the error of a transaction, whose context ended meanwhile, as it
-// was the last time that it was tried.
-func lastError(ctx context.Context, c *client) error {
+// read reads a key, and does not try again.
+func read(ctx context.Context, c *client) error {
 	tx := c.engine.Begin(ctx)
 	defer tx.Cancel()
 	_, err := tx.Get([]byte("k"))
-	if err == nil {
-		return errors.New("no error")
-	}
 	return err
 }
