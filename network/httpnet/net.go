@@ -195,10 +195,11 @@ func (n *Net) Close(ctx context.Context) error {
 			err = ctx.Err()
 		}
 	}
-	n.kill(ErrClosed)
 	if err != nil {
+		// Before the handlers' contexts end: that they did is no answer to a call.
 		err = errors.Join(fmt.Errorf("httpnet: closing %s: %w", n.address, err), n.server.Close())
 	}
+	n.kill(ErrClosed)
 	<-n.serving
 	n.transport.CloseIdleConnections()
 	return err

@@ -157,7 +157,8 @@ func hangUp(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now())
 }
 
-// readRequest reads the body within the limit of size. An announced size over the limit is refused before anything is read.
+// readRequest reads the body within the limit of size. An announced size over it is
+// refused before anything is read.
 func (n *Net) readRequest(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > int64(n.o.MaxRequest) {
 		return nil, &http.MaxBytesError{Limit: int64(n.o.MaxRequest)}

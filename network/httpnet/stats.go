@@ -20,7 +20,7 @@ func (n *Net) Stats() Stats {
 	total := n.complaints.total
 	return Stats{
 		Connections: n.connections.count(), InFlight: int(n.inFlight.Load()),
-		Served: n.served.Load(), Failed: total(complainHandler) + total(complainPanic),
+		Served: n.served.Load(), Failed: total(complainHandler), // after a panic, too
 		Unauthenticated: total(complainAuthorize), Busy: total(complainBusy), TooLarge: total(complainTooLarge),
 		Broken: total(complainHeader) + total(complainBody), Nowhere: total(complainNowhere),
 		Evicted: total(complainEvicted) + total(complainConnections),
