@@ -162,7 +162,7 @@ func (f *fleet) missing(res *Result) string {
 		"a session that is lost":                 res.Counts.Lost > 0,
 		"an actor that fails over":               res.Counts.Failovers > 0,
 		"a write that the sink accepts":          res.Sink.Accepted > 0 || !lucky,
-		"a write that the sink refuses":          res.Sink.Refused > 0,
+		"a write that the sink refuses":          res.Sink.Refused > 0 || !lucky,
 		"a claim that is accounted for":          res.Accounted.Claims > 0,
 		"a release that is accounted for":        res.Accounted.Releases > 0 || !lucky,
 		"a transfer that is accounted for":       res.Accounted.Transfers > 0 || !lucky,
