@@ -43,18 +43,22 @@ func (e *LineError) Unwrap() error { return e.Err }
 // at the cost of a buffer. Of another r, such as a pipe, Decode keeps what is
 // within the limits until it meets what is not.
 func Decode(r io.Reader, l Limits) (*History, error) {
-	l = l.withDefaults()
-	d := decoder{
-		source:  r,
-		r:       bufio.NewReaderSize(r, max(l.LineBytes, 16)),
-		limits:  l,
-		strings: make(map[string]string),
-	}
+	d := newDecoder(r, l)
 	if err := d.decode(); err != nil {
 		return nil, err
 	}
 	d.h.Ops = d.ops.all()
 	return &d.h, nil
+}
+
+func newDecoder(r io.Reader, l Limits) *decoder {
+	l = l.withDefaults()
+	return &decoder{
+		source:  r,
+		r:       bufio.NewReaderSize(r, max(l.LineBytes, 16)),
+		limits:  l,
+		strings: make(map[string]string),
+	}
 }
 
 type decoder struct {
@@ -68,6 +72,7 @@ type decoder struct {
 	strings map[string]string
 	events  uint64
 	ended   bool
+	journal bool // the file may end at any byte
 }
 
 func (d *decoder) decode() error {
@@ -87,6 +92,9 @@ func (d *decoder) decode() error {
 				return err
 			}
 		}
+	}
+	if d.journal {
+		return nil
 	}
 	if d.line == 0 {
 		return &LineError{1, fmt.Errorf("%w: it is empty", ErrForeign)}
@@ -109,6 +117,8 @@ func (d *decoder) next() ([]byte, error) {
 	d.bytes += int64(len(line))
 	tooLong := errors.Is(err, bufio.ErrBufferFull) || len(line) > d.limits.LineBytes
 	switch {
+	case d.journal && atEnd && !tooLong:
+		return nil, io.EOF
 	case d.line == 1 && atEnd && !tooLong:
 		return nil, &LineError{d.line, fmt.Errorf("%w: its first line has no end", ErrForeign)}
 	case d.line == 1 && tooLong:

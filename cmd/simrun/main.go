@@ -3,7 +3,7 @@
 //
 // It runs seeded scenarios (run, fuzz), reproduces a run from its artifact
 // (replay), judges histories of simulated and of real runs (check), runs the
-// registry for real under injected stalls (soak) and measures itself against
+// registry for real, in one process or many that it kills (soak), and measures itself against
 // known bugs (mutants). The help of each command says more.
 //
 // It exits with 0 when all held, 1 when a violation was found or something

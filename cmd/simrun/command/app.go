@@ -99,8 +99,12 @@ on stderr, "exit status N", has the code.`,
 	})
 	root.AddCommand(a.runCommand(), a.replayCommand(), a.scenariosCommand(), a.checkCommand(),
 		a.fuzzCommand(), a.soakCommand(), a.mutantsCommand(), a.conformCommand(), a.benchCommand())
+	root.AddCommand(a.roleCommands()...)
 	var names []string
 	for _, c := range root.Commands() {
+		if c.Hidden {
+			continue
+		}
 		names = append(names, c.Name())
 	}
 	known := strings.Join(names, ", ")

@@ -5,6 +5,7 @@ package embedded
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -25,8 +26,9 @@ import (
 type Options struct {
 	// Members is 1 to 7. Default: 3.
 	Members int
-	// Dir is the folder for the members' data, which Close leaves as it is.
-	// Default: a temporary one, which Close removes.
+	// Dir is the folder for the members' data, which Close leaves as it is. A cluster
+	// that was there before comes back with its data, at its addresses, however it
+	// ended. Default: a temporary one, which Close removes.
 	Dir string
 	// MaxTxnOps and MaxRequestBytes are the limits of the members. Default:
 	// etcd's.
@@ -102,7 +104,8 @@ func start(ctx context.Context, o Options) (*Cluster, error) {
 		}
 		c.dir, c.ownDir = dir, true
 	}
-	if err := c.place(); err != nil {
+	fresh, err := c.place()
+	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	errs := make([]error, len(c.members))
@@ -112,13 +115,49 @@ func start(ctx context.Context, o Options) (*Cluster, error) {
 	}
 	starting.Wait()
 	if err := errors.Join(errs...); err != nil {
+		if fresh { // others may do; a temporary folder is gone as a whole
+			err = errors.Join(err, os.RemoveAll(filepath.Join(c.dir, addressesFile)))
+		}
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }
 
-// place gives each member its addresses.
-func (c *Cluster) place() error {
+// addressesFile holds the addresses of the members whose data lie beside it.
+const addressesFile = "addresses.json"
+
+// addresses are those of one member.
+type addresses struct {
+	Client string `json:"client"`
+	Peer   string `json:"peer"`
+}
+
+// place gives each member the addresses that it had, or fresh ones.
+func (c *Cluster) place() (fresh bool, err error) {
+	file := filepath.Join(c.dir, addressesFile)
+	text, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return true, c.placeAnew(file)
+	}
+	var all []addresses
+	if err == nil {
+		err = json.Unmarshal(text, &all)
+	}
+	if err == nil && len(all) != c.o.Members {
+		err = fmt.Errorf("%w: Members is %d, and in the folder are %d", ErrOptions, c.o.Members, len(all))
+	}
+	if err != nil {
+		return false, fmt.Errorf("embedded: %s: %w", addressesFile, err)
+	}
+	at := func(host string) url.URL { return url.URL{Scheme: "http", Host: host} }
+	for i, a := range all {
+		c.members = append(c.members, &member{name: fmt.Sprintf("member-%d", i), client: at(a.Client), peer: at(a.Peer)})
+	}
+	return false, nil
+}
+
+// placeAnew gives each member free ports, and keeps them in the file.
+func (c *Cluster) placeAnew(file string) error {
 	var taken []net.Listener
 	defer func() {
 		for _, l := range taken {
@@ -143,6 +182,17 @@ func (c *Cluster) place() error {
 			return err
 		}
 		c.members = append(c.members, &member{name: fmt.Sprintf("member-%d", i), client: client, peer: peer})
+	}
+	all := make([]addresses, 0, len(c.members))
+	for _, m := range c.members {
+		all = append(all, addresses{m.client.Host, m.peer.Host})
+	}
+	text, err := json.Marshal(all)
+	if err == nil {
+		err = os.WriteFile(file, text, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("embedded: %w", err)
 	}
 	return nil
 }

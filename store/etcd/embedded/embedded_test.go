@@ -3,6 +3,7 @@ package embedded_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -61,5 +62,38 @@ func TestAStoppedMemberComesBackWithItsData(t *testing.T) {
 	r, err := client.Get(t.Context(), "k")
 	if err != nil || len(r.Kvs) != 1 || string(r.Kvs[0].Value) != "v" {
 		t.Errorf("after the restart: %v, error %v", r, err)
+	}
+}
+
+// TestAClusterComesBackWhereItWas starts one over what another has left.
+func TestAClusterComesBackWhereItWas(t *testing.T) {
+	dir := t.TempDir()
+	var before []string
+	for _, want := range []string{"", "v"} {
+		c, err := embedded.Start(t.Context(), embedded.Options{Members: 1, Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if before != nil && !slices.Equal(c.Endpoints(), before) {
+			t.Errorf("it was at %v and is at %v", before, c.Endpoints())
+		}
+		before = c.Endpoints()
+		client, err := clientv3.New(clientv3.Config{Endpoints: before, Logger: zap.NewNop()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := client.Get(t.Context(), "k")
+		if err != nil || (len(got.Kvs) == 1) != (want != "") || want != "" && string(got.Kvs[0].Value) != want {
+			t.Errorf("%v, error %v, want %q", got, err, want)
+		}
+		if _, err := client.Put(t.Context(), "k", "v"); err != nil {
+			t.Error(err)
+		}
+		if err := errors.Join(client.Close(), c.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := embedded.Start(t.Context(), embedded.Options{Members: 3, Dir: dir}); !errors.Is(err, embedded.ErrOptions) {
+		t.Errorf("three members over the data of one: error %v, want %v", err, embedded.ErrOptions)
 	}
 }

@@ -11,7 +11,7 @@ import (
 func (l *life) event(e registry.Event) {
 	now := l.r.now()
 	if op, ok := recording.Begun(e); ok {
-		op.Client = string(l.n.id) + "/registry"
+		op.Client = string(l.n.id) + byRegistry
 		id := l.r.history.Invoke(now, op)
 		l.mu.Lock()
 		l.begun[e.ID] = id
@@ -25,30 +25,25 @@ func (l *life) event(e registry.Event) {
 		l.r.history.Return(now, id, res)
 	}
 	if op, ok := recording.Lost(e); ok {
-		op.Client = string(l.n.id) + "/keeper"
-		l.r.counts.lost.Add(1)
+		op.Client = string(l.n.id) + byKeeper
 		l.r.history.Note(now, op, linearizability.Result{Outcome: linearizability.OutcomeOK})
-	}
-	if e.Err == nil && (e.Kind == registry.EventMoveEnd || e.Kind == registry.EventGiveBackEnd) {
-		l.released(e.Actor)
 	}
 	l.count(e)
 }
 
 func (l *life) count(e registry.Event) {
-	c := &l.r.counts
 	switch e.Kind {
-	case registry.EventRevokeEnd:
-		if e.Err == nil {
-			c.revoked.Add(1)
+	case registry.EventHealth:
+		if e.Health == registry.Degraded {
+			l.r.book.Take(Note{At: l.r.now(), Kind: NoteDegrade, Node: e.Node})
 		}
 	case registry.EventDoubt:
-		c.doubts.Add(1)
+		l.r.count(CountDoubt, 1)
 	case registry.EventResolved:
 		if e.Applied {
-			c.doubtsApplied.Add(1)
+			l.r.count(CountApplied, 1)
 		} else {
-			c.doubtsDropped.Add(1)
+			l.r.count(CountDropped, 1)
 		}
 	case registry.EventReleased:
 		l.mu.Lock()
@@ -58,8 +53,8 @@ func (l *life) count(e registry.Event) {
 		l.mu.Lock()
 		l.left[e.Incarnation] = e.Version
 		l.mu.Unlock()
-	case registry.EventRenewed, registry.EventRenewFailed, registry.EventSilent, registry.EventHealth,
-		registry.EventRevokeStart, registry.EventGiveBackStart, registry.EventGiveBackEnd,
+	case registry.EventRenewed, registry.EventRenewFailed, registry.EventSilent,
+		registry.EventRevokeStart, registry.EventRevokeEnd, registry.EventGiveBackStart, registry.EventGiveBackEnd,
 		registry.EventTransferred, registry.EventAccepted, registry.EventRevokeLimited, registry.EventRevokeLimitOver,
 		registry.EventMarked, registry.EventUnmarked, registry.EventSwept, registry.EventForgotten,
 		registry.EventPlaceStart, registry.EventPlaceEnd, registry.EventMoveStart, registry.EventMoveEnd,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/kelpie-registry/kelpie/linearizability"
 	"github.com/kelpie-registry/kelpie/recording"
@@ -18,86 +17,26 @@ const (
 	RuleOwnedAfterDrain = "owned-after-drain"
 )
 
-// gifts is what is known of actors that were given to sessions: each gift has a
-// payload of its own, and whoever gets the handle must find that of the gift which
-// made its token.
-type gifts struct {
-	mu       sync.Mutex
-	sent     map[string]gift   // by payload
-	made     map[owning]string // the payload that went with a token, where it is known
-	got      map[owning]string // the payload that came with a handle
-	sessions map[registry.NodeID]registry.Target
-}
+// RuleUnknownNote: a process wrote a note that this program does not know.
+const RuleUnknownNote = "unknown-note"
 
-// gift is one transfer or placement.
-type gift struct {
-	actor registry.ActorID
-	from  registry.Token // of the claim that is given; zero: it is placed
-}
-
-// owning names an ownership.
-type owning struct {
-	actor registry.ActorID
-	token registry.Token
-}
-
-func newGifts() *gifts {
-	return &gifts{
-		sent: make(map[string]gift), made: make(map[owning]string), got: make(map[owning]string),
-		sessions: make(map[registry.NodeID]registry.Target),
-	}
-}
-
-// send returns the payload of a new gift.
-func (g *gifts) send(x gift) []byte {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	payload := fmt.Sprintf("gift %d: %s from %v", len(g.sent), x.actor, x.from)
-	g.sent[payload] = x
+// send returns the payload of a new gift, which is noted first. A token of zero is
+// that of a placement.
+func (r *run) send(from owning) []byte {
+	payload := fmt.Sprintf("gift %s %d: %s from %v", r.name, r.gifts.Add(1), from.actor, from.token)
+	r.book.Take(Note{At: r.now(), Kind: NoteSent, Actor: from.actor, Token: from.token, Payload: payload})
 	return []byte(payload)
 }
 
-// arrived says what is wrong with a gift that has made a token; "" is nothing.
-func (g *gifts) arrived(o owning, payload []byte) string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.made[o] = string(payload)
-	if got, ok := g.got[o]; ok && got != string(payload) {
-		return fmt.Sprintf("token %v of %q came with payload %q, want %q", o.token, o.actor, got, payload)
+// target draws a session of another node, as far as the session knows, which may
+// have ended meanwhile.
+func (w *worker) target(s *registry.Session) (registry.Target, bool) {
+	nodes := s.Nodes()
+	if len(nodes) == 0 {
+		return registry.Target{}, false
 	}
-	return ""
-}
-
-// opened says what is wrong with a handle and its payload.
-func (g *gifts) opened(o owning, payload []byte) string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if want, ok := g.made[o]; ok && want != string(payload) {
-		return fmt.Sprintf("token %v of %q came with payload %q, want %q", o.token, o.actor, payload, want)
-	}
-	if len(payload) == 0 {
-		return ""
-	}
-	g.got[o] = string(payload)
-	if x, ok := g.sent[string(payload)]; !ok || x.actor != o.actor || x.from >= o.token {
-		return fmt.Sprintf("token %v of %q came with payload %q, which was not sent with it", o.token, o.actor, payload)
-	}
-	return ""
-}
-
-// joined notes the newest session of a node.
-func (g *gifts) joined(s *registry.Session) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.sessions[s.Node()] = registry.Target{Node: s.Node(), Incarnation: s.Incarnation()}
-}
-
-// session returns the session of a node that was joined last.
-func (g *gifts) session(n registry.NodeID) (registry.Target, bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	t, ok := g.sessions[n]
-	return t, ok
+	n := nodes[w.rand.IntN(len(nodes))]
+	return registry.Target{Node: n.ID, Incarnation: n.Incarnation}, n.ID != s.Node()
 }
 
 // transfer gives the actor to another node, which may have died meanwhile.
@@ -108,20 +47,18 @@ func (w *worker) transfer(ctx context.Context, a registry.ActorID) {
 	if c == nil || !c.Valid() {
 		return
 	}
-	to, ok := l.r.gifts.session(registry.NodeID(fmt.Sprintf("node-%d", 1+w.rand.IntN(l.r.o.Nodes))))
-	if !ok || to.Node == l.n.id {
+	to, ok := w.target(c.Session())
+	if !ok {
 		return
 	}
 	ctx, cancel := w.timeout(ctx)
 	defer cancel()
-	l.r.counts.transfers.Add(1)
-	payload := l.r.gifts.send(gift{a, c.Token()})
+	payload := l.r.send(owning{a, c.Token()})
 	id := w.begin(call, recording.Transfer(c, to))
 	o, err := c.Transfer(ctx, to, registry.TransferOptions{Payload: payload})
 	if w.end(id, recording.Transferred(o, err)) == linearizability.OutcomeOK {
-		l.r.counts.given.Add(1)
-		l.released(a)
-		l.r.demand(RuleWrongPayload, l.r.gifts.arrived(owning{a, o.Token}, payload))
+		l.r.count(CountGiven, 1)
+		l.r.book.Take(Note{At: l.r.now(), Kind: NoteMade, Actor: a, Token: o.Token, Payload: string(payload)})
 	}
 }
 
@@ -130,13 +67,13 @@ func (w *worker) place(ctx context.Context, a registry.ActorID) {
 	l := w.l
 	ctx, cancel := w.timeout(ctx)
 	defer cancel()
-	l.r.counts.places.Add(1)
-	payload := l.r.gifts.send(gift{actor: a})
+	l.r.count(CountPlace, 1)
+	payload := l.r.send(owning{actor: a})
 	id := w.begin(l.r.now(), recording.Lookup(a))
 	p, err := l.reg.Place(ctx, a, registry.PlaceOptions{Payload: payload})
 	w.end(id, recording.LookedUp(p.Owner, err))
 	if err == nil && p.New {
-		l.r.counts.given.Add(1)
+		l.r.count(CountGiven, 1)
 	}
 }
 
@@ -145,11 +82,11 @@ func (w *worker) drain(ctx context.Context, s *registry.Session) {
 	l := w.l
 	bounded, cancel := w.timeout(ctx)
 	defer cancel()
-	l.r.counts.drains.Add(1)
+	l.r.count(CountDrain, 1)
 	d, err := s.Drain(bounded, registry.DrainOptions{HandOff: func(_ context.Context, c *registry.Claim) ([]byte, error) {
-		return l.r.gifts.send(gift{c.Actor(), c.Token()}), nil
+		return l.r.send(owning{c.Actor(), c.Token()}), nil
 	}})
-	l.r.counts.given.Add(uint64(d.Moved))
+	l.r.count(CountGiven, d.Moved)
 	if err != nil {
 		return
 	}
@@ -176,19 +113,21 @@ func (l *life) accept(ctx context.Context, s *registry.Session) {
 		if l.has(c) {
 			l.r.demand(RuleGivenTwice, fmt.Sprintf("token %v of %q was handed out before", c.Token(), c.Actor()))
 		}
-		l.r.counts.accepted.Add(1)
+		l.r.count(CountAccept, 1)
 		l.take(c)
 	}
 }
 
-// demand notes what is wrong, the first time; "" is nothing.
+// demand notes what is wrong; "" is nothing.
 func (r *run) demand(rule, wrong string) {
-	if wrong == "" {
-		return
+	if wrong != "" {
+		r.book.Take(Note{At: r.now(), Kind: NoteDefect, Rule: rule, Message: wrong})
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.violation == nil {
-		r.violation = &Violation{Rule: rule, Message: wrong}
+}
+
+// count notes that something has happened so many times.
+func (r *run) count(c Counter, n int) {
+	if n > 0 {
+		r.book.Take(Note{At: r.now(), Kind: NoteCount, Count: c, N: uint64(n)})
 	}
 }

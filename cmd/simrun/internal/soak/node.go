@@ -31,26 +31,23 @@ func newNode(r *run, index int, e store.Engine) *node {
 	}
 }
 
-// live runs one life after another until ctx ends. A life ends as a process
-// does that is killed: its tasks stop, nothing is given back.
-func (n *node) live(ctx context.Context) {
-	for number := 1; ctx.Err() == nil; number++ {
+// live runs one life after another until ctx ends, and returns the one that then
+// lives; nil when the harness failed. A life ends as a process does that is killed:
+// its tasks stop, nothing is given back.
+func (n *node) live(ctx context.Context) *life {
+	for number := 1; ; number++ {
 		l, err := n.newLife(number)
 		if err != nil {
 			n.r.broken(err)
-			return
+			return nil
 		}
 		l.start()
 		// From a few to a few dozen TTLs.
 		span := 4*n.r.o.TTL + n.r.spell(n.rand, 40)
-		if n.r.clock.Sleep(ctx, span) == nil {
-			n.r.counts.killed.Add(1)
-			l.kill()
-			continue
+		if n.r.clock.Sleep(ctx, span) != nil {
+			return l
 		}
-		if n.index%2 == 0 {
-			l.retire()
-		}
+		n.r.count(CountKilled, 1)
 		l.kill()
 	}
 }
@@ -104,7 +101,7 @@ func (n *node) newLife(number int) (*life, error) {
 
 // start starts the workers. The first one joins, and joins again.
 func (l *life) start() {
-	for i := range workers {
+	for i := range Workers {
 		l.work.Add(1)
 		seed := l.n.rand.Uint64()
 		l.host.Go(fmt.Sprintf("worker-%d", i), func(ctx context.Context) {
@@ -113,12 +110,42 @@ func (l *life) start() {
 			w.run(ctx)
 		})
 	}
+	seed := l.n.rand.Uint64()
+	l.host.Go("sentry", func(ctx context.Context) {
+		l.sentry(ctx, worker{l: l, number: Workers, rand: rand.New(rand.NewPCG(seed, Workers))})
+	})
+}
+
+// sentryShare is the part of a TTL between two looks of a sentry.
+const sentryShare = 100
+
+// sentry asks all handles as soon as it finds that the process has stood still for a
+// TTL. Its own pause was over before the lease was: so it is there before any timer of
+// the registry, and a handle that waits for one is found out.
+func (l *life) sentry(ctx context.Context, w worker) {
+	for {
+		before := l.r.now()
+		if l.r.clock.Sleep(ctx, l.r.o.TTL/sentryShare) != nil {
+			return
+		}
+		if l.r.now()-before < l.r.o.TTL {
+			continue
+		}
+		for _, a := range l.handles() {
+			w.use(a)
+		}
+	}
+}
+
+// rest stops the workers. The session goes on, with what it holds.
+func (l *life) rest() {
+	l.quiet.Store(true)
+	l.work.Wait()
 }
 
 // retire stops the workers, gives one actor back, the others away, and leaves.
 func (l *life) retire() {
-	l.quiet.Store(true)
-	l.work.Wait()
+	l.rest()
 	w := worker{l: l, rand: rand.New(rand.NewPCG(l.n.rand.Uint64(), 0))}
 	ctx := l.host.Context()
 	for _, a := range l.r.actors {
@@ -169,7 +196,7 @@ func (l *life) handles() []registry.ActorID {
 	return slices.Sorted(maps.Keys(l.held))
 }
 
-// take notes a handle and who had the actor before.
+// take notes a handle.
 func (l *life) take(c *registry.Claim) {
 	l.mu.Lock()
 	known := l.held[c.Actor()] == c
@@ -179,13 +206,7 @@ func (l *life) take(c *registry.Claim) {
 	if known {
 		return
 	}
-	l.r.demand(RuleWrongPayload, l.r.gifts.opened(owning{c.Actor(), c.Token()}, c.Payload()))
-	l.r.mu.Lock()
-	defer l.r.mu.Unlock()
-	if last := l.r.owners[c.Actor()]; last.kept && last.node != l.n.id {
-		l.r.counts.failovers.Add(1)
-	}
-	l.r.owners[c.Actor()] = owner{node: l.n.id, kept: true}
+	l.r.book.Take(Note{At: l.r.now(), Kind: NoteOpened, Actor: c.Actor(), Token: c.Token(), Payload: string(c.Payload())})
 }
 
 // has reports whether the life has had a handle of the same ownership.
@@ -201,15 +222,5 @@ func (l *life) drop(c *registry.Claim) {
 	defer l.mu.Unlock()
 	if l.held[c.Actor()] == c {
 		delete(l.held, c.Actor())
-	}
-}
-
-// released notes that the node gave an actor back.
-func (l *life) released(a registry.ActorID) {
-	l.r.mu.Lock()
-	defer l.r.mu.Unlock()
-	if o := l.r.owners[a]; o.node == l.n.id {
-		o.kept = false
-		l.r.owners[a] = o
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"time"
 
+	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/sink"
 	"github.com/kelpie-registry/kelpie/linearizability"
 	"github.com/kelpie-registry/kelpie/recording"
 	"github.com/kelpie-registry/kelpie/registry"
@@ -26,7 +27,6 @@ func (w *worker) join(ctx context.Context) bool {
 	l := w.l
 	ctx, cancel := w.timeout(ctx)
 	defer cancel()
-	l.r.counts.joins.Add(1)
 	// A process may end a session that it had itself; that of an earlier life
 	// has to be seen silent.
 	id := w.begin(l.r.now(), recording.Join(l.n.id, l.joined))
@@ -37,7 +37,6 @@ func (w *worker) join(ctx context.Context) bool {
 		l.mu.Lock()
 		l.session = s
 		l.mu.Unlock()
-		l.r.gifts.joined(s)
 		l.host.Go("acceptor", func(ctx context.Context) { l.accept(ctx, s) })
 		return true
 	case linearizability.OutcomeUnknown:
@@ -60,7 +59,6 @@ func (w *worker) claimWith(ctx context.Context, s *registry.Session, a registry.
 ) error {
 	ctx, cancel := w.timeout(ctx)
 	defer cancel()
-	w.l.r.counts.claims.Add(1)
 	id := w.begin(w.l.r.now(), recording.Of(linearizability.KindClaim, s, a))
 	c, err := claim(ctx, a)
 	if w.end(id, recording.Claimed(ctx, c, err)) == linearizability.OutcomeOK {
@@ -75,7 +73,6 @@ func (w *worker) use(a registry.ActorID) {
 	if c == nil {
 		return
 	}
-	w.l.r.counts.uses.Add(1)
 	id := w.begin(w.l.r.now(), recording.With(linearizability.KindUse, c))
 	// A handle that does not hold is asked once more at times: it must not come
 	// to life again.
@@ -92,19 +89,21 @@ func (w *worker) write(ctx context.Context, a registry.ActorID) {
 	if c == nil || !c.Valid() {
 		return
 	}
-	w.l.r.counts.writes.Add(1)
+	answered := w.l.r.now()
 	id := w.begin(call, recording.With(linearizability.KindWrite, c))
 	wait := time.Duration(w.rand.Int64N(int64(2 * time.Millisecond)))
-	if w.rand.IntN(50) == 0 {
+	if w.rand.IntN(w.l.r.linger) == 0 {
 		wait = time.Duration(w.rand.Int64N(2 * int64(w.l.r.o.TTL)))
 	}
 	w.sleep(ctx, wait)
-	if w.l.r.sink.write(a, c.Token()) {
-		w.end(id, linearizability.Result{Outcome: linearizability.OutcomeOK})
-		return
+	w.end(id, linearizability.Result{Outcome: w.l.r.sink.Write(ctx, fencedWrite(c, call, answered))})
+}
+
+func fencedWrite(c *registry.Claim, asked, answered time.Duration) sink.Write {
+	return sink.Write{
+		Actor: c.Actor(), Token: c.Token(), Node: c.Session().Node(), Incarnation: c.Session().Incarnation(),
+		Asked: asked, Answered: answered,
 	}
-	w.l.r.counts.refusedWrites.Add(1)
-	w.end(id, linearizability.Result{Outcome: linearizability.OutcomeRejected})
 }
 
 // guard is an effect in the registry's own store.
@@ -116,19 +115,20 @@ func (w *worker) guard(ctx context.Context, a registry.ActorID) {
 	}
 	ctx, cancel := w.timeout(ctx)
 	defer cancel()
-	w.l.r.counts.guards.Add(1)
 	id := w.begin(call, recording.With(linearizability.KindGuard, c))
 	v, err := w.l.db.Transact(ctx, func(tx store.Tx) error {
 		if err := registry.Guard(tx, c); err != nil {
 			return err
 		}
-		tx.Set([]byte("data/"+string(a)), binary.BigEndian.AppendUint64(nil, uint64(c.Token())))
+		tx.Set(guardedKey(a), binary.BigEndian.AppendUint64(nil, uint64(c.Token())))
 		return nil
 	})
-	if w.end(id, recording.Guarded(v, err)) == linearizability.OutcomeRejected {
-		w.l.r.counts.refusedGuards.Add(1)
-	}
+	w.end(id, recording.Guarded(v, err))
 }
+
+// guardedKey is where guarded transactions leave their token. It is outside the
+// registry's namespace.
+func guardedKey(a registry.ActorID) []byte { return []byte("data/" + string(a)) }
 
 // release reports whether there was a valid handle to release.
 func (w *worker) release(ctx context.Context, a registry.ActorID) bool {
@@ -140,23 +140,19 @@ func (w *worker) release(ctx context.Context, a registry.ActorID) bool {
 	}
 	ctx, cancel := w.timeout(ctx)
 	defer cancel()
-	l.r.counts.releases.Add(1)
 	id := w.begin(call, recording.With(linearizability.KindRelease, c))
 	err := c.Release(ctx)
 	l.mu.Lock()
 	v := l.ends[c.Token()]
 	delete(l.ends, c.Token())
 	l.mu.Unlock()
-	if w.end(id, recording.Released(v, err)) == linearizability.OutcomeOK {
-		l.released(a)
-	}
+	w.end(id, recording.Released(v, err))
 	return true
 }
 
 func (w *worker) lookup(ctx context.Context, a registry.ActorID) {
 	ctx, cancel := w.timeout(ctx)
 	defer cancel()
-	w.l.r.counts.lookups.Add(1)
 	id := w.begin(w.l.r.now(), recording.Lookup(a))
 	o, err := w.l.reg.Lookup(ctx, a)
 	w.end(id, recording.LookedUp(o, err))
@@ -171,7 +167,6 @@ func (w *worker) leave(ctx context.Context) {
 	}
 	ctx, cancel := w.timeout(ctx)
 	defer cancel()
-	l.r.counts.leaves.Add(1)
 	id := w.begin(l.r.now(), recording.Leave(s))
 	err := s.Leave(ctx)
 	l.mu.Lock()

@@ -36,13 +36,14 @@ type Counts struct {
 	Places    uint64 `json:"places"`
 	Drains    uint64 `json:"drains"`
 
-	Killed        uint64 `json:"killed"`         // lives that ended without a word
-	Lost          uint64 `json:"sessions_lost"`  // sessions that their node was told are over
-	Revoked       uint64 `json:"revoked"`        // sessions ended by an observer
-	Failovers     uint64 `json:"failovers"`      // actors that came to another node unreleased
-	Given         uint64 `json:"given"`          // actors transferred, placed or drained to a node
-	Accepted      uint64 `json:"accepted"`       // by nodes that were given them
-	RefusedWrites uint64 `json:"refused_writes"` // by the sink, for a stale token
+	Killed        uint64 `json:"killed"`            // lives that ended without a word
+	Degraded      uint64 `json:"sessions_degraded"` // sessions that their node was told are degraded
+	Lost          uint64 `json:"sessions_lost"`     // sessions that their node was told are over
+	Revoked       uint64 `json:"revoked"`           // sessions ended by an observer
+	Failovers     uint64 `json:"failovers"`         // actors that came to another node unreleased
+	Given         uint64 `json:"given"`             // actors transferred, placed or drained to a node
+	Accepted      uint64 `json:"accepted"`          // by nodes that were given them
+	RefusedWrites uint64 `json:"refused_writes"`    // by the sink, for a stale token
 	RefusedGuards uint64 `json:"refused_guards"`
 
 	Doubts         uint64 `json:"doubts"`         // commits whose end was unknown
@@ -64,17 +65,6 @@ type Stalls struct {
 func (c *Counts) Operations() uint64 {
 	return c.Joins + c.Claims + c.Uses + c.Writes + c.Guards + c.Releases + c.Lookups + c.Leaves +
 		c.Transfers + c.Places + c.Drains
-}
-
-func (r *Result) fill(c *counts) {
-	r.Counts = Counts{
-		Joins: c.joins.Load(), Claims: c.claims.Load(), Uses: c.uses.Load(), Writes: c.writes.Load(),
-		Guards: c.guards.Load(), Releases: c.releases.Load(), Lookups: c.lookups.Load(), Leaves: c.leaves.Load(),
-		Transfers: c.transfers.Load(), Places: c.places.Load(), Drains: c.drains.Load(), Given: c.given.Load(), Accepted: c.accepted.Load(),
-		Killed: c.killed.Load(), Lost: c.lost.Load(), Revoked: c.revoked.Load(), Failovers: c.failovers.Load(),
-		RefusedWrites: c.refusedWrites.Load(), RefusedGuards: c.refusedGuards.Load(),
-		Doubts: c.doubts.Load(), ResolvedThere: c.doubtsApplied.Load(), ResolvedAbsent: c.doubtsDropped.Load(),
-	}
 }
 
 func (r *Result) addStalls(s stall.Stats) {

@@ -16,6 +16,9 @@
 // for package linearizability to judge. The nodes share one clock, so its rate
 // error plays no part, and a real run is no function of its seed: the seed
 // steers the workload and the stalls only.
+//
+// The nodes may also be in several processes ([Member]), which package fleet starts
+// and kills. The workload is the same; history, sink and notes are then elsewhere.
 package soak
 
 import (
@@ -29,6 +32,7 @@ import (
 	"time"
 
 	"github.com/kelpie-registry/kelpie/clock"
+	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/sink"
 	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/stall"
 	"github.com/kelpie-registry/kelpie/linearizability"
 	"github.com/kelpie-registry/kelpie/registry"
@@ -40,8 +44,8 @@ const (
 	MaxActors     = 10_000
 	MinTTL        = 50 * time.Millisecond // below, a scheduler's hiccup is a lost lease
 	DefaultTTL    = 500 * time.Millisecond
+	Workers       = 3 // for each node
 	actorsPerNode = 2 // of the default of Actors
-	workers       = 3 // for each node
 )
 
 // maxOperations bounds a history: a file of it has two lines an operation, and
@@ -87,37 +91,48 @@ func (o *Options) fill() error {
 	return nil
 }
 
-// run is one soak under way.
+// A Recorder takes the history: [linearizability.Recorder] in memory,
+// [linearizability.Journal] in a file.
+type Recorder interface {
+	Invoke(now time.Duration, op linearizability.Op) int
+	Return(now time.Duration, id int, res linearizability.Result)
+	Note(now time.Duration, op linearizability.Op, res linearizability.Result)
+	Len() int
+}
+
+// A Resource takes fenced writes and says what became of them.
+type Resource interface {
+	Write(ctx context.Context, w sink.Write) linearizability.Outcome
+}
+
+// run is what the nodes of one process share.
 type run struct {
 	o       Options
+	name    string // of the process
 	clock   clock.Clock
 	began   time.Duration // on clock
-	cluster Cluster
 	actors  []registry.ActorID
 	think   time.Duration // mean
-	history *linearizability.Recorder
-	sink    *sink
-	gifts   *gifts
-	counts  counts
+	most    int           // operations
+	linger  int           // one write in so many takes longer than the holder's lease may last
+	history Recorder
+	sink    Resource
+	book    Book
+	gifts   atomic.Uint64 // sent
 
-	mu        sync.Mutex
-	owners    map[registry.ActorID]owner
-	violation *Violation // the first
-	errs      []error    // of the harness
+	mu   sync.Mutex
+	errs []error // of the harness
 }
 
-// owner is who was last seen to get an actor.
-type owner struct {
-	node registry.NodeID
-	kept bool // it has not released the actor
-}
-
-// counts is what happened so far.
-type counts struct {
-	claims, uses, writes, guards, releases, lookups, leaves, joins, transfers, places, drains atomic.Uint64
-
-	killed, lost, revoked, failovers, given, accepted, refusedWrites, refusedGuards atomic.Uint64
-	doubts, doubtsApplied, doubtsDropped                                            atomic.Uint64
+// newRun returns a run without its outlets.
+func newRun(o Options, name string, c clock.Clock, began time.Duration) *run {
+	r := &run{o: o, name: name, clock: c, began: began, most: maxOperations, linger: 50}
+	for i := range o.Actors {
+		r.actors = append(r.actors, registry.ActorID(fmt.Sprintf("actor-%d", i+1)))
+	}
+	fair := float64(o.For) * float64(o.Nodes*Workers) / maxOperations
+	r.think = max(meanThink, time.Duration(math.Ceil(fair)))
+	return r
 }
 
 // Run runs a soak. It ends early when ctx does; what was done until then is in
@@ -132,30 +147,32 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("soak: open the %s store: %w", o.Store.Name, err)
 	}
-	r := &run{
-		o: o, clock: c, began: c.Monotonic(), cluster: cluster,
-		history: linearizability.NewRecorder(linearizability.Header{Scenario: "soak/" + o.Store.Name, Seed: o.Seed}, 1<<16),
-		sink:    newSink(), gifts: newGifts(), owners: make(map[registry.ActorID]owner),
-	}
-	for i := range o.Actors {
-		r.actors = append(r.actors, registry.ActorID(fmt.Sprintf("actor-%d", i+1)))
-	}
-	fair := float64(o.For) * float64(o.Nodes*workers) / maxOperations
-	r.think = max(meanThink, time.Duration(math.Ceil(fair)))
-	res, err := r.all(ctx)
-	if s, ok := cluster.(fmt.Stringer); ok && res != nil {
-		res.Described = s.String()
+	history := linearizability.NewRecorder(linearizability.Header{Scenario: "soak/" + o.Store.Name, Seed: o.Seed}, 1<<16)
+	ledger := NewLedger()
+	r := newRun(o, "here", c, c.Monotonic())
+	r.history, r.sink, r.book = history, sink.NewTable(), ledger
+	res, err := r.all(ctx, cluster)
+	if res != nil {
+		if s, ok := cluster.(fmt.Stringer); ok {
+			res.Described = s.String()
+		}
+		res.History = history.History()
+		res.Counts.addHistory(res.History)
+		ledger.fill(&res.Counts)
+		if v := ledger.Defect(); v != nil {
+			res.Violation = v
+		}
 	}
 	return res, errors.Join(err, cluster.Close())
 }
 
 // all goes through the phases.
-func (r *run) all(ctx context.Context) (*Result, error) {
+func (r *run) all(ctx context.Context, cluster Cluster) (*Result, error) {
 	chaos, cancel := context.WithTimeout(ctx, r.o.For)
 	defer cancel()
 	engines := make([]*stall.Engine, r.o.Nodes)
 	for i := range engines {
-		inner, err := r.cluster.Engine(i)
+		inner, err := cluster.Engine(i)
 		if err != nil {
 			return nil, fmt.Errorf("soak: connect node %d to the %s store: %w", i+1, r.o.Store.Name, err)
 		}
@@ -165,7 +182,16 @@ func (r *run) all(ctx context.Context) (*Result, error) {
 	for i, e := range engines {
 		n := newNode(r, i, e)
 		running.Go(func() { r.storm(chaos, e, r.rand("storm", i)) })
-		running.Go(func() { n.live(chaos) })
+		running.Go(func() {
+			last := n.live(chaos)
+			if last == nil {
+				return
+			}
+			if n.index%2 == 0 {
+				last.retire()
+			}
+			last.kill()
+		})
 	}
 	running.Go(func() { r.tick(chaos) })
 	running.Wait()
@@ -174,19 +200,23 @@ func (r *run) all(ctx context.Context) (*Result, error) {
 	}
 	res := &Result{Options: r.o, Elapsed: r.now(), Interrupted: ctx.Err() != nil}
 	if !res.Interrupted {
-		res.Audited, res.Violation = r.audit(ctx)
+		auditor, err := cluster.Engine(r.o.Nodes)
+		if err != nil {
+			return nil, fmt.Errorf("soak: connect the auditor: %w", err)
+		}
+		res.Audited, res.Violation = r.audit(ctx, auditor)
 	}
 	for _, e := range engines {
 		res.addStalls(e.Stats())
 	}
-	res.fill(&r.counts)
-	res.History = r.history.History()
+	return res, r.failure()
+}
+
+// failure returns what went wrong with the harness.
+func (r *run) failure() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.violation != nil {
-		res.Violation = r.violation
-	}
-	return res, errors.Join(r.errs...)
+	return errors.Join(r.errs...)
 }
 
 // tick tells how far the run is.

@@ -19,6 +19,26 @@ type Store struct {
 	// Open returns a new, empty store, after the flags have been parsed. An error
 	// about a flag names it.
 	Open func(ctx context.Context, c clock.Clock) (Cluster, error)
+
+	// Data, when not nil, is for a store that a process of the soak has and serves to
+	// others: it returns a new or empty folder for its data, and what removes it in the
+	// end, if it is to go. No folder: the store is there already, and Open reaches it.
+	Data func() (folder string, remove func() error, err error)
+	// Serve is what that process does: it serves what is in the folder until ctx ends,
+	// and tells ready how Connect reaches it, in one word, and the same after a restart.
+	// nil: it is kelpied, over store/disk.
+	Serve func(ctx context.Context, folder string, ready func(shared string)) error
+	// Connect, when not nil, is for a store that every process reaches by itself: it
+	// connects one to a cluster that another has opened, which is a [Sharer] and said
+	// how.
+	Connect func(ctx context.Context, c clock.Clock, shared string) (store.Engine, error)
+}
+
+// Sharer is a [Cluster] that other processes can reach.
+type Sharer interface {
+	Cluster
+	// Shared is for Store.Connect.
+	Shared() string
 }
 
 // Cluster is an open, empty store. One that is also a fmt.Stringer says what it

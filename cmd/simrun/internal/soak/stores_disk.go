@@ -23,6 +23,10 @@ func diskStore() Store {
 			fs.StringVar(&directory, "disk-dir", "", "new or empty `folder` for the data of --store disk, which is kept (default a temporary one)")
 		},
 		Open: func(_ context.Context, c clock.Clock) (Cluster, error) { return openDisk(directory, c) },
+		Data: func() (string, func() error, error) {
+			folder, temporary, err := diskFolder(directory)
+			return folder, diskCluster{temporary: temporary}.remove, err
+		},
 	}
 }
 
@@ -32,19 +36,27 @@ type diskCluster struct {
 	temporary string // removed at the end; empty: nothing is
 }
 
-func openDisk(directory string, c clock.Clock) (Cluster, error) {
-	d := diskCluster{}
+// diskFolder returns the folder for the data, twice if it is a temporary one.
+func diskFolder(directory string) (folder, temporary string, err error) {
 	if directory == "" {
-		var err error
-		if d.temporary, err = os.MkdirTemp("", "kelpie-soak-"); err != nil {
-			return nil, fmt.Errorf("a temporary folder: %w", err)
+		if temporary, err = os.MkdirTemp("", "kelpie-soak-"); err != nil {
+			return "", "", fmt.Errorf("a temporary folder: %w", err)
 		}
-		directory = d.temporary
-	} else if there, err := os.ReadDir(directory); err == nil && len(there) > 0 {
-		return nil, fmt.Errorf("--disk-dir: %s is not empty", directory)
+		return temporary, temporary, nil
 	}
-	var err error
-	if d.engine, err = disk.Open(directory, disk.Options{Clock: c}); err != nil {
+	if there, err := os.ReadDir(directory); err == nil && len(there) > 0 {
+		return "", "", fmt.Errorf("--disk-dir: %s is not empty", directory)
+	}
+	return directory, "", nil
+}
+
+func openDisk(directory string, c clock.Clock) (Cluster, error) {
+	folder, temporary, err := diskFolder(directory)
+	if err != nil {
+		return nil, err
+	}
+	d := diskCluster{temporary: temporary}
+	if d.engine, err = disk.Open(folder, disk.Options{Clock: c}); err != nil {
 		return nil, errors.Join(fmt.Errorf("--disk-dir: %w", err), d.remove())
 	}
 	return d, nil

@@ -5,6 +5,7 @@ package soak
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -25,23 +26,32 @@ func fdbStore() Store {
 			fs.StringVar(&clusterFile, "fdb-cluster", "", fdbClusterUsage)
 		},
 		Open: func(ctx context.Context, c clock.Clock) (Cluster, error) { return openFDB(ctx, c, clusterFile) },
+		Connect: func(ctx context.Context, _ clock.Clock, shared string) (store.Engine, error) {
+			var o fdb.Options
+			if err := json.Unmarshal([]byte(shared), &o); err != nil {
+				return nil, fmt.Errorf("connect to FoundationDB: %w", err)
+			}
+			return fdb.Open(ctx, o)
+		},
 	}
 }
 
 // fdbCluster is one engine for all nodes: the client library is one for a
 // process, whatever the number of engines.
 type fdbCluster struct {
+	options  fdb.Options
 	engine   *fdb.Engine
 	clock    clock.Clock
 	versions fdb.Versions
 }
 
 func openFDB(ctx context.Context, c clock.Clock, clusterFile string) (Cluster, error) {
-	e, err := fdb.Open(ctx, fdb.Options{ClusterFile: clusterFile, Namespace: "kelpie-soak-" + rand.Text()})
+	o := fdb.Options{ClusterFile: clusterFile, Namespace: "kelpie-soak-" + rand.Text()}
+	e, err := fdb.Open(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("--fdb-cluster: %w", err)
 	}
-	f := &fdbCluster{engine: e, clock: c}
+	f := &fdbCluster{options: o, engine: e, clock: c}
 	f.ask(ctx)
 	return f, nil
 }
@@ -59,6 +69,15 @@ func (f *fdbCluster) ask(ctx context.Context) {
 }
 
 func (f *fdbCluster) Engine(int) (store.Engine, error) { return f.engine, nil }
+
+// Shared implements [Sharer]: the cluster's file and the namespace.
+func (f *fdbCluster) Shared() string {
+	shared, err := json.Marshal(&f.options)
+	if err != nil { // of strings and numbers
+		panic(err)
+	}
+	return string(shared)
+}
 
 // String names the versions. The cluster hears of a new client a while after it
 // has connected.

@@ -49,7 +49,7 @@ var mixTotal = func() (sum int) {
 // run operates until the life ends or is to be quiet.
 func (w *worker) run(ctx context.Context) {
 	l := w.l
-	for ctx.Err() == nil && !l.quiet.Load() && l.r.history.Len() < maxOperations {
+	for ctx.Err() == nil && !l.quiet.Load() && l.r.history.Len() < l.r.most {
 		s := l.current()
 		if s == nil {
 			if w.number != 0 || !w.join(ctx) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,6 +14,14 @@ const (
 	exitHeld  = 0
 	exitUsage = 2
 )
+
+// TestMain lets the test binary play the processes of a soak.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && strings.HasPrefix(os.Args[1], "soak-") {
+		os.Exit(command.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, etcdStore()))
+	}
+	os.Exit(m.Run())
+}
 
 // simrun runs the command and returns its exit code and what it printed.
 func simrun(args ...string) (int, string) {
@@ -39,6 +48,22 @@ func TestASoakHoldsWhileMembersCrash(t *testing.T) {
 	}
 }
 
+// TestASoakHoldsWhileTheClusterIsKilled runs the nodes and the cluster in processes of
+// their own, and kills and freezes all of them.
+func TestASoakHoldsWhileTheClusterIsKilled(t *testing.T) {
+	t.Chdir(t.TempDir())
+	code, out := simrun("soak", "--store", "etcd", "--processes", "2", "--kill", "--pause", "--for", "16s", "--ttl", "1s", "--seed", "1")
+	if code != exitHeld {
+		t.Fatalf("exit code %d\n%s", code, out)
+	}
+	t.Log(out)
+	for _, want := range []string{"2 nodes and 4 actors on etcd", "accounted for", "server memory", "the store agrees", "all held"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing in\n%s", want, out)
+		}
+	}
+}
+
 func TestBadFlags(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, c := range []struct {
@@ -49,6 +74,7 @@ func TestBadFlags(t *testing.T) {
 		{[]string{"--etcd-crash-every", "1s", "--etcd-endpoints", "localhost:2379"}, "--etcd-endpoints"},
 		{[]string{"--etcd-endpoints", "localhost"}, "not host:port"},
 		{[]string{"--etcd-endpoints", "127.0.0.1:1"}, "--etcd-endpoints: etcd: open"},
+		{[]string{"--processes", "2", "--for", "16s", "--etcd-crash-every", "1s"}, "use --kill"},
 	} {
 		code, out := simrun(append([]string{"soak", "--store", "etcd", "--for", "100ms"}, c.args...)...)
 		if code != exitUsage || !strings.Contains(out, c.want) {

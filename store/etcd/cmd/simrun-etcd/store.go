@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -34,8 +36,55 @@ func etcdStore() command.Store {
 			fs.StringSliceVar(&f.endpoints, "etcd-endpoints", nil, "members of an etcd cluster, as `host:port,...` (default: a cluster of three inside this process)")
 			fs.DurationVar(&f.crashEvery, "etcd-crash-every", 0, "stop a member of the cluster inside this process so often, and restart it (default: never)")
 		},
-		Open: f.open,
+		Open: f.open, Data: f.data, Serve: serve, Connect: connect,
 	}
+}
+
+// shared is how other processes reach a cluster.
+type shared struct {
+	Endpoints []string `json:"endpoints"`
+	Namespace string   `json:"namespace"`
+}
+
+func (s shared) String() string {
+	text, err := json.Marshal(&s)
+	if err != nil { // of strings
+		panic(err)
+	}
+	return string(text)
+}
+
+func connect(ctx context.Context, c clock.Clock, how string) (store.Engine, error) {
+	var s shared
+	if err := json.Unmarshal([]byte(how), &s); err != nil {
+		return nil, fmt.Errorf("connect to etcd: %w", err)
+	}
+	return etcd.Open(ctx, etcd.Options{Endpoints: s.Endpoints, Namespace: s.Namespace, Clock: c})
+}
+
+// data is where a process of a soak of many has a cluster, unless there is one already.
+func (f *flags) data() (folder string, remove func() error, err error) {
+	if len(f.endpoints) > 0 {
+		return "", nil, nil
+	}
+	if f.crashEvery != 0 {
+		return "", nil, errors.New("--etcd-crash-every: with --processes the members are in a process of their own; use --kill")
+	}
+	if folder, err = os.MkdirTemp("", "kelpie-soak-etcd-"); err != nil {
+		return "", nil, err
+	}
+	return folder, func() error { return os.RemoveAll(folder) }, nil
+}
+
+// serve runs a cluster until ctx ends, over what one that was killed has left.
+func serve(ctx context.Context, folder string, ready func(string)) error {
+	c, err := embedded.Start(ctx, embedded.Options{Dir: folder})
+	if err != nil {
+		return err
+	}
+	ready(shared{Endpoints: c.Endpoints(), Namespace: "soak"}.String())
+	<-ctx.Done()
+	return c.Close()
 }
 
 // cluster is a namespace of a cluster, and the cluster if it is ours.
@@ -111,6 +160,11 @@ func (k *cluster) Engine(node int) (store.Engine, error) {
 	defer k.mu.Unlock()
 	k.engines = append(k.engines, e)
 	return e, nil
+}
+
+// Shared tells other processes how to reach it.
+func (k *cluster) Shared() string {
+	return shared{Endpoints: k.options.Endpoints, Namespace: k.options.Namespace}.String()
 }
 
 // Close removes what the soak left, and ends everything that it started.
