@@ -20,7 +20,7 @@ func number(t *testing.T, object map[string]any, name string) float64 {
 }
 
 func TestBenchLoad(t *testing.T) {
-	simrun(t, "bench", "load", "--nodes", "3,5", "--actors", "10").want(t, 0, "WRITES/S", "0.3", "0.5", "35.0 s", "35.2 s")
+	simrun(t, "bench", "load", "--nodes", "3,5", "--actors", "10").want(t, 0, "WRITES/S", "0.3", "0.5", "35.9 s", "36.1 s")
 	d := simrun(t, "bench", "load", "--nodes", "3", "--actors", "10,20", "--json").decoded(t)
 	rows, _ := d["rows"].([]any)
 	if len(rows) != 2 {
