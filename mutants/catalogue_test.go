@@ -5,7 +5,6 @@ import (
 	"errors"
 	"go/format"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -23,10 +22,14 @@ func sourceRoot(t *testing.T) string {
 	return root
 }
 
-// A mutant's changed files are formatted like all code, and its packages pass go
-// vet, which type-checks them: what is scored is a bug, not a broken build.
-func TestEveryMutantAppliesAndBuilds(t *testing.T) {
+// A mutant's changed files are formatted like all code, and their packages pass the type
+// checker: what is scored is a bug, not a broken build. simrun mutants builds them all.
+func TestEveryMutantAppliesAndIsWellTyped(t *testing.T) {
 	root := sourceRoot(t)
+	tree, err := loadTree(root)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, m := range List() {
 		t.Run(m.Name, func(t *testing.T) {
 			t.Parallel()
@@ -34,7 +37,7 @@ func TestEveryMutantAppliesAndBuilds(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var packages []string
+			folders := make(map[string]bool)
 			for p, text := range changed {
 				formatted, err := format.Source(text)
 				if err != nil {
@@ -43,20 +46,44 @@ func TestEveryMutantAppliesAndBuilds(t *testing.T) {
 				if !bytes.Equal(formatted, text) {
 					t.Errorf("%s is not formatted", p)
 				}
-				packages = append(packages, "./"+path.Dir(p))
+				folders[path.Dir(p)] = true
 			}
-			slices.Sort(packages)
-			over, err := writeOverlay(t.TempDir(), root, changed)
-			if err != nil {
-				t.Fatal(err)
-			}
-			args := append([]string{"build", "-overlay", over}, slices.Compact(packages)...)
-			cmd := exec.Command("go", args...)
-			cmd.Dir = root
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
+			for folder := range folders {
+				if err := tree.check(folder, changed); err != nil {
+					t.Errorf("package in %s: %v", folder, err)
+				}
 			}
 		})
+	}
+}
+
+func TestTypeErrorsAreFound(t *testing.T) {
+	root := sourceRoot(t)
+	tree, err := loadTree(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const file = "store/guess.go"
+	text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for more, well := range map[string]bool{
+		"":                                     true,
+		"var more int = 1":                     true,
+		"var broken int = `text`":              false,
+		"func broken() { unused := 1 }":        false,
+		"func broken() { nowhere() }":          false,
+		"func Open() {}":                       false, // there is one
+		"var broken = database{}.nothingOfThe": false,
+	} {
+		err := tree.check("store", map[string][]byte{file: slices.Concat(text, []byte("\n"+more+"\n"))})
+		if (err == nil) != well {
+			t.Errorf("with %q: %v", more, err)
+		}
+	}
+	if err := tree.check("store", map[string][]byte{"store/new.go": []byte("package store\n\nimport \"os\"\n")}); err == nil {
+		t.Error("a new file that imports what it does not use is well typed")
 	}
 }
 
