@@ -71,7 +71,7 @@ func (c *claimer) report(b *testing.B) {
 }
 
 // onDisk opens a fresh store that is closed at the end.
-func onDisk(b *testing.B) store.Engine {
+func onDisk(b *testing.B) *disk.Engine {
 	b.Helper()
 	e, err := disk.Open(b.TempDir(), disk.Options{})
 	if err != nil {
@@ -104,8 +104,13 @@ func BenchmarkRemote(b *testing.B) {
 					n.run(b, goroutines, 32, round)
 				}
 			}
-			for _, n := range nodes {
+			for i, n := range nodes {
 				n.report(b)
+				st, err := []*disk.Engine{local, behind}[i].Stats()
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportMetric(float64(st.Commits)/float64(st.Batches), n.name+"-commits/sync")
 			}
 			b.ReportMetric(0, "ns/op") // a round of both says nothing
 		})
