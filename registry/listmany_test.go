@@ -35,7 +35,7 @@ func manyActor(i int) ActorID { return ActorID(fmt.Sprintf("%08d", i)) }
 
 func (tx *manyTxn) GetRange(begin, end []byte, o store.RangeOptions) (rows []store.KeyValue, more bool, err error) {
 	space := tx.e.keys.tagged(tagActor, 0)
-	if !bytes.HasPrefix(begin, space) || tx.e.record == nil {
+	if !bytes.HasPrefix(begin, space) {
 		return tx.Txn.GetRange(begin, end, o)
 	}
 	tx.e.pages++
@@ -62,20 +62,25 @@ func withMany(tb testing.TB, actors int) (*Registry, *manyActors) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	e := &manyActors{Engine: memory.New(memory.Options{Clock: h}), actors: actors}
+	inner := memory.New(memory.Options{Clock: h})
 	tb.Cleanup(func() {
-		if err := errors.Join(h.Close(ctx), e.Close()); err != nil {
+		if err := errors.Join(h.Close(ctx), inner.Close()); err != nil {
 			tb.Error(err)
 		}
 	})
-	db, err := store.Open(e, h, h.Rand(), store.Options{})
-	if err != nil {
-		tb.Fatal(err)
+	open := func(e store.Engine) (*Registry, *store.DB) {
+		db, err := store.Open(e, h, h.Rand(), store.Options{})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		r, err := Open(h, db, Options{})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return r, db
 	}
-	r, err := Open(h, db, Options{})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	// The session, whose tasks go on, is of another registry over the same rows.
+	r, db := open(inner)
 	s, err := r.Join(ctx, "n", JoinOptions{})
 	if err != nil {
 		tb.Fatal(err)
@@ -83,14 +88,15 @@ func withMany(tb testing.TB, actors int) (*Registry, *manyActors) {
 	if _, err := s.Claim(ctx, manyActor(0)); err != nil {
 		tb.Fatal(err)
 	}
+	e := &manyActors{Engine: inner, keys: r.keys, actors: actors}
 	if err := db.Read(ctx, func(tx store.Reader) error {
 		e.record, err = tx.Get(r.keys.actor(manyActor(0)))
 		return err
 	}); err != nil {
 		tb.Fatal(err)
 	}
-	e.keys = r.keys
-	return r, e
+	many, _ := open(e)
+	return many, e
 }
 
 // A listing of ten million actors, one a page, costs what the pages cost that are
