@@ -21,6 +21,7 @@ type monitoring struct {
 	s      *Session
 	roster *roster     // by which mine was chosen
 	mine   []sessionID // to be watched over
+	ranks  []int       // of this monitor, for each of mine
 }
 
 // watchOver looks until the session ends.
@@ -57,7 +58,7 @@ func (m *monitoring) round() (next time.Duration) {
 		return next // it says nothing about them
 	}
 	for i := range l.views {
-		if left := m.judge(&l.views[i], &l); left > 0 {
+		if left := m.judge(&l.views[i], &l, m.ranks[i]); left > 0 {
 			next = min(next, left)
 		}
 	}
@@ -70,24 +71,28 @@ func (m *monitoring) choose() {
 	if now == m.roster {
 		return
 	}
-	m.roster, m.mine = now, nil
+	m.roster, m.mine, m.ranks = now, nil, nil
 	for _, n := range now.live() {
-		if n.ID != m.s.id.node && now.peers.rankBeside(n.ID, m.s.id.node, m.s.r.o.Monitors) < m.s.r.o.Monitors {
+		if n.ID == m.s.id.node {
+			continue
+		}
+		if rank := now.peers.rankBeside(n.ID, m.s.id.node, m.s.r.o.Monitors); rank < m.s.r.o.Monitors {
 			m.mine = append(m.mine, sessionID{n.ID, n.Incarnation})
+			m.ranks = append(m.ranks, rank)
 		}
 	}
 }
 
-// judge acts on what a look showed of a session, and returns how long it is until
-// there may be something to do.
-func (m *monitoring) judge(v *view, l *look) time.Duration {
+// judge acts on what a look showed of a session, of whose monitors this one has a rank,
+// and returns how long it is until there may be something to do.
+func (m *monitoring) judge(v *view, l *look, rank int) time.Duration {
 	s, r := m.s, m.s.r
 	if !v.lives() {
 		r.unsee(v.id)
 		return 0
 	}
 	at := r.see(s, v, l)
-	mark, turn := at.markAt(&r.o, m.rank(v.id.node)), at.turn(&r.o)
+	mark, turn := at.markAt(&r.o, rank), at.turn(&r.o)
 	now := r.host.Monotonic()
 	if left := min(mark, turn) - now; left > 0 {
 		return left
@@ -106,11 +111,6 @@ func (m *monitoring) judge(v *view, l *look) time.Duration {
 		_, _ = r.endSilent(ctx, s, v, at, l.ledger, true)
 	}
 	return 0
-}
-
-// rank is the place of this monitor among those of a node.
-func (m *monitoring) rank(n NodeID) int {
-	return m.roster.peers.rankBeside(n, m.s.id.node, m.s.r.o.Monitors)
 }
 
 // markAt is the monotonic time from which on the monitor of a rank marks the session
