@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/soak"
 	"github.com/kelpie-registry/kelpie/linearizability"
 )
 
@@ -40,52 +41,6 @@ func (s Spread) String() string {
 	return fmt.Sprintf("%d, min %.2f, p50 %.2f, p90 %.2f, p99 %.2f, max %.2f TTL", s.N, s.Min, s.P50, s.P90, s.P99, s.Max)
 }
 
-// token is one that an actor had, as far as the history tells.
-type token struct {
-	number  uint64
-	node    string
-	inc     uint64
-	got     time.Duration // it was acknowledged
-	givenUp bool          // there was an attempt that may have succeeded
-}
-
-// tokens returns the tokens of each actor, in their order.
-func tokens(h *linearizability.History) map[string][]token {
-	type id struct {
-		actor  string
-		number uint64
-	}
-	given := make(map[id]bool)
-	by := make(map[string][]token)
-	for i := range h.Ops {
-		op := &h.Ops[i]
-		ok := op.Outcome == linearizability.OutcomeOK
-		switch {
-		case op.Kind == linearizability.KindClaim && ok:
-			by[op.Actor] = append(by[op.Actor], token{number: op.Token, node: op.Node, inc: op.Incarnation, got: op.Return})
-		case op.Kind == linearizability.KindTransfer || op.Kind == linearizability.KindRelease:
-			if ok || op.Outcome == linearizability.OutcomeUnknown || op.Outcome == linearizability.OutcomePending {
-				given[id{op.Actor, op.Token}] = true
-			}
-			if ok && op.Kind == linearizability.KindTransfer {
-				by[op.Actor] = append(by[op.Actor], token{number: op.NewToken, node: op.OwnerNode, inc: op.OwnerIncarnation, got: op.Return})
-			}
-		default: // does not change owners
-		}
-	}
-	for actor, all := range by {
-		slices.SortFunc(all, func(a, b token) int {
-			return cmp.Or(cmp.Compare(a.number, b.number), cmp.Compare(a.got, b.got))
-		})
-		all = slices.CompactFunc(all, func(a, b token) bool { return a.number == b.number })
-		for i := range all {
-			all[i].givenUp = given[id{actor, all[i].number}]
-		}
-		by[actor] = all
-	}
-	return by
-}
-
 // session names a session in a history.
 type session struct {
 	node string
@@ -115,7 +70,7 @@ func endings(h *linearizability.History) map[session]time.Duration {
 // had lost its session before or may have given it up, and one that nobody got while
 // the soak went on.
 func nodeFailovers(h *linearizability.History, faults []Fault) []time.Duration {
-	by, ends := tokens(h), endings(h)
+	by, ends := soak.Ownerships(h), endings(h)
 	var times []time.Duration
 	for _, f := range faults {
 		if f.Kind != faultKill || f.Target == serverName {
@@ -127,18 +82,18 @@ func nodeFailovers(h *linearizability.History, faults []Fault) []time.Duration {
 		}
 		for _, all := range by {
 			next := len(all) // the first of those that were acknowledged after the kill
-			for next > 0 && all[next-1].got > f.At {
+			for next > 0 && all[next-1].Got > f.At {
 				next--
 			}
 			if next == 0 || next == len(all) {
 				continue
 			}
 			owner := &all[next-1]
-			if end, ended := ends[session{owner.node, owner.inc}]; !here[owner.node] || owner.givenUp || ended && end < f.At {
+			if end, ended := ends[session{owner.Node, owner.Incarnation}]; !here[owner.Node] || owner.GivenUp || ended && end < f.At {
 				continue
 			}
-			first := slices.MinFunc(all[next:], func(a, b token) int { return cmp.Compare(a.got, b.got) })
-			times = append(times, first.got-f.At)
+			first := slices.MinFunc(all[next:], func(a, b soak.Ownership) int { return cmp.Compare(a.Got, b.Got) })
+			times = append(times, first.Got-f.At)
 		}
 	}
 	return times

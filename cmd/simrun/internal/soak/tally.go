@@ -1,8 +1,6 @@
 package soak
 
 import (
-	"cmp"
-	"slices"
 	"strings"
 
 	"github.com/kelpie-registry/kelpie/linearizability"
@@ -68,43 +66,11 @@ func (c *Counts) of(k linearizability.Kind) *uint64 {
 	}
 }
 
-// ownership is one token of an actor, as far as a history tells.
-type ownership struct {
-	token uint64
-	node  string
-}
-
 // failovers counts the actors that came to another node although nobody gave them up.
 func failovers(h *linearizability.History) (n uint64) {
-	type owned struct {
-		actor string
-		token uint64
-	}
-	freed := make(map[owned]bool)
-	by := make(map[string][]ownership)
-	for i := range h.Ops {
-		op := &h.Ops[i]
-		ok := op.Outcome == linearizability.OutcomeOK
-		maybe := ok || op.Outcome == linearizability.OutcomeUnknown || op.Outcome == linearizability.OutcomePending
-		switch op.Kind {
-		case linearizability.KindClaim:
-			if ok {
-				by[op.Actor] = append(by[op.Actor], ownership{token: op.Token, node: op.Node})
-			}
-		case linearizability.KindTransfer:
-			if ok {
-				by[op.Actor] = append(by[op.Actor], ownership{token: op.NewToken, node: op.OwnerNode})
-			}
-			freed[owned{op.Actor, op.Token}] = freed[owned{op.Actor, op.Token}] || maybe
-		case linearizability.KindRelease:
-			freed[owned{op.Actor, op.Token}] = freed[owned{op.Actor, op.Token}] || maybe
-		default: // does not change owners
-		}
-	}
-	for actor, all := range by {
-		slices.SortFunc(all, func(a, b ownership) int { return cmp.Compare(a.token, b.token) })
+	for _, all := range Ownerships(h) {
 		for i := 1; i < len(all); i++ {
-			if all[i].node != all[i-1].node && !freed[owned{actor, all[i-1].token}] {
+			if all[i].Node != all[i-1].Node && !all[i-1].GivenUp {
 				n++
 			}
 		}
