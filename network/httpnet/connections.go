@@ -51,14 +51,14 @@ func (cs *connections) Accept() (net.Conn, error) {
 		}
 		c, victim := cs.admit(raw)
 		if victim != nil {
+			cs.evict(victim.RemoteAddr(), false) // whoever sees it closed finds it counted
 			_ = victim.Close()
-			cs.evict(victim.RemoteAddr(), false)
 		}
 		if c != nil {
 			return c, nil
 		}
-		_ = raw.Close()
 		cs.evict(raw.RemoteAddr(), true)
+		_ = raw.Close()
 	}
 }
 
