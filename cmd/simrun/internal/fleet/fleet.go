@@ -175,6 +175,9 @@ func (f *fleet) path(format string, args ...any) string {
 // all goes through the phases.
 func (f *fleet) all(ctx context.Context) (*Result, error) {
 	if err := f.start(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("soak: interrupted before all processes had started: %w", err)
+		}
 		return nil, err
 	}
 	chaos, cancel := context.WithTimeout(ctx, f.o.For)

@@ -316,16 +316,37 @@ func tryToDeleteActors(ctx context.Context, engine store.Engine) error {
 }
 
 func TestAnInterruptedFleetReturnsWhatWasDone(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	o := options(t)
 	o.For = time.Hour
+	o.Tick = func() {
+		histories, err := filepath.Glob(filepath.Join(o.Dir, fmt.Sprintf(historyFile, "*")))
+		if err != nil {
+			t.Error(err)
+		}
+		for _, name := range histories {
+			if text, err := os.ReadFile(name); err != nil {
+				t.Error(err)
+			} else if bytes.Count(text, []byte("\n")) > 10 {
+				cancel()
+			}
+		}
+	}
 	res, err := Run(ctx, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !res.Interrupted || res.Violation != nil || len(res.History.Ops) == 0 {
 		t.Errorf("interrupted %v, violation %v, %d operations", res.Interrupted, res.Violation, len(res.History.Ops))
+	}
+}
+
+func TestAFleetThatIsInterruptedAtItsStartSaysSo(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Run(ctx, options(t)); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "before all processes had started") {
+		t.Errorf("error %v", err)
 	}
 }
 
