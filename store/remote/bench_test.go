@@ -19,6 +19,7 @@ type claimer struct {
 	name    string
 	session *registry.Session
 	took    time.Duration
+	cpu     time.Duration   // of all cores
 	each    []time.Duration // of each claim
 }
 
@@ -44,7 +45,7 @@ func (c *claimer) run(b *testing.B, goroutines, claims, round int) {
 	b.Helper()
 	var tasks sync.WaitGroup
 	each := make([]time.Duration, goroutines*claims)
-	began := time.Now()
+	began, before := time.Now(), cpuTime(b)
 	for g := range goroutines {
 		tasks.Go(func() {
 			for i := range claims {
@@ -58,6 +59,7 @@ func (c *claimer) run(b *testing.B, goroutines, claims, round int) {
 	}
 	tasks.Wait()
 	c.took += time.Since(began)
+	c.cpu += cpuTime(b) - before
 	c.each = append(c.each, each...)
 }
 
@@ -65,6 +67,7 @@ func (c *claimer) report(b *testing.B) {
 	b.Helper()
 	slices.Sort(c.each)
 	b.ReportMetric(float64(len(c.each))/c.took.Seconds(), c.name+"-claims/s")
+	b.ReportMetric(float64(c.cpu.Microseconds())/float64(len(c.each)), c.name+"-cpu-us/claim")
 	for _, p := range []int{50, 99} {
 		b.ReportMetric(float64(c.each[(len(c.each)-1)*p/100].Microseconds())/1e3, fmt.Sprintf("%s-p%d-ms", c.name, p))
 	}
