@@ -8,6 +8,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,11 +16,12 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/kelpie-registry/kelpie/cmd/internal/build"
 )
 
 // Exit codes of [Main].
@@ -154,15 +156,5 @@ func (f *flags) logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, o))
 }
 
-// version returns the version of the module, and the commit where there is one.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	v := info.Main.Version
-	if v == "" {
-		v = "unknown"
-	}
-	return v
-}
+// version is the version of the module, which not every build knows.
+func version() string { return cmp.Or(build.This().Version, "unknown") }

@@ -5,10 +5,10 @@ import (
 	"net/http"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"runtime/metrics"
 	"time"
 
+	"github.com/kelpie-registry/kelpie/cmd/internal/build"
 	"github.com/kelpie-registry/kelpie/store/remote"
 )
 
@@ -79,18 +79,9 @@ type protocol struct {
 }
 
 func (p *process) about() about {
-	a := about{Version: version(), Go: runtime.Version(), Store: p.flags.store}
+	b := build.This()
+	a := about{Version: version(), Revision: b.Revision, Modified: b.Modified, Go: b.Go, Store: p.flags.store}
 	a.Protocol.Min, a.Protocol.Max = remote.Versions()
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			switch s.Key {
-			case "vcs.revision":
-				a.Revision = s.Value
-			case "vcs.modified":
-				a.Modified = s.Value == "true"
-			}
-		}
-	}
 	return a
 }
 

@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/artifact"
+	"github.com/kelpie-registry/kelpie/cmd/internal/build"
 	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/report"
 	"github.com/kelpie-registry/kelpie/registry"
 	"github.com/kelpie-registry/kelpie/scale"
@@ -104,7 +104,7 @@ must agree. A million actors take about half a minute and 2 GB.`,
 				}
 			}
 			if asJSON {
-				return a.printJSON(map[string]any{"build": artifact.ThisBuild(), "rows": rows})
+				return a.printJSON(map[string]any{"build": build.This(), "rows": rows})
 			}
 			return a.printLoad(rows)
 		},
@@ -223,20 +223,20 @@ the bound that the registry states for the claim.`,
 
 // failOverDocument is a distribution in multiples of the TTL.
 type failOverDocument struct {
-	Build      artifact.Build `json:"build"`
-	Seeds      int            `json:"seeds"`
-	TTLSeconds float64        `json:"ttl_seconds"`
-	Shortest   float64        `json:"shortest_ttls"`
-	Median     float64        `json:"median_ttls"`
-	P99        float64        `json:"p99_ttls"`
-	Longest    float64        `json:"longest_ttls"`
-	Bound      float64        `json:"bound_ttls"`
+	Build      build.Info `json:"build"`
+	Seeds      int        `json:"seeds"`
+	TTLSeconds float64    `json:"ttl_seconds"`
+	Shortest   float64    `json:"shortest_ttls"`
+	Median     float64    `json:"median_ttls"`
+	P99        float64    `json:"p99_ttls"`
+	Longest    float64    `json:"longest_ttls"`
+	Bound      float64    `json:"bound_ttls"`
 }
 
 func failOverOf(f scale.FailOverFigures) failOverDocument {
 	ttls := func(d time.Duration) float64 { return d.Seconds() / f.TTL.Seconds() }
 	return failOverDocument{
-		Build: artifact.ThisBuild(), Seeds: f.Took.N(), TTLSeconds: f.TTL.Seconds(),
+		Build: build.This(), Seeds: f.Took.N(), TTLSeconds: f.TTL.Seconds(),
 		Shortest: ttls(f.Took.Quantile(0)), Median: ttls(f.Took.Quantile(0.5)), P99: ttls(f.Took.Quantile(0.99)),
 		Longest: ttls(f.Took.Quantile(1)), Bound: ttls(f.Bound),
 	}
@@ -287,22 +287,22 @@ the one at which the new owner has its handle.`,
 
 // rollingDocument is a rolling restart in milliseconds of true time.
 type rollingDocument struct {
-	Build          artifact.Build `json:"build"`
-	Moved          int            `json:"moved"`
-	Released       int            `json:"released"`
-	Shortest       float64        `json:"shortest_ms"`
-	Median         float64        `json:"median_ms"`
-	P99            float64        `json:"p99_ms"`
-	Longest        float64        `json:"longest_ms"`
-	DrainMedian    float64        `json:"drain_median_ms"`
-	DrainLongest   float64        `json:"drain_longest_ms"`
-	RestartSeconds float64        `json:"restart_seconds"`
+	Build          build.Info `json:"build"`
+	Moved          int        `json:"moved"`
+	Released       int        `json:"released"`
+	Shortest       float64    `json:"shortest_ms"`
+	Median         float64    `json:"median_ms"`
+	P99            float64    `json:"p99_ms"`
+	Longest        float64    `json:"longest_ms"`
+	DrainMedian    float64    `json:"drain_median_ms"`
+	DrainLongest   float64    `json:"drain_longest_ms"`
+	RestartSeconds float64    `json:"restart_seconds"`
 }
 
 func rollingOf(f scale.RollingFigures) rollingDocument {
 	ms := func(d time.Duration) float64 { return d.Seconds() * 1e3 }
 	return rollingDocument{
-		Build: artifact.ThisBuild(), Moved: f.Moved, Released: f.Released,
+		Build: build.This(), Moved: f.Moved, Released: f.Released,
 		Shortest: ms(f.Without.Quantile(0)), Median: ms(f.Without.Quantile(0.5)),
 		P99: ms(f.Without.Quantile(0.99)), Longest: ms(f.Without.Quantile(1)),
 		DrainMedian: ms(f.Drains.Quantile(0.5)), DrainLongest: ms(f.Drains.Quantile(1)),

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kelpie-registry/kelpie/cmd/internal/build"
 	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/artifact"
 	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/atomicfile"
 	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/replay"
@@ -98,8 +99,8 @@ func (r *replaying) code(a *artifact.Artifact, out *replay.Outcome) int {
 // replayDocument is a replay in JSON.
 type replayDocument struct {
 	Artifact   string             `json:"artifact"`
-	Build      artifact.Build     `json:"build"`
-	RecordedBy artifact.Build     `json:"recorded_by"`
+	Build      build.Info         `json:"build"`
+	RecordedBy build.Info         `json:"recorded_by"`
 	Recorded   string             `json:"recorded_trace_hash"`
 	TraceHash  string             `json:"trace_hash"`
 	Events     uint64             `json:"events"`
@@ -120,7 +121,7 @@ func (r *replaying) print(path string, a *artifact.Artifact, out *replay.Outcome
 	}
 	if r.json {
 		return r.app.printJSON(replayDocument{
-			Artifact: path, Build: artifact.ThisBuild(), RecordedBy: a.Build, Recorded: a.TraceHash,
+			Artifact: path, Build: build.This(), RecordedBy: a.Build, Recorded: a.TraceHash,
 			TraceHash: res.Hash.String(), Events: res.Events, Reproduced: d == nil, Verdict: verdict,
 			Run: report.EntryOf(res), Divergence: d,
 		})
@@ -161,7 +162,7 @@ func (r *replaying) describe(b *strings.Builder, a *artifact.Artifact, out *repl
 		b.WriteByte('\n')
 	}
 	fmt.Fprintf(b, "recorded: %s\nreplayed: %s\n", replay.Verdict(a.Failure, a.Unknown), replay.Verdict(res.Failure, res.Unknown))
-	if here := artifact.ThisBuild(); a.Build != here {
+	if here := build.This(); a.Build != here {
 		fmt.Fprintf(b, "the artifact is of another build:\n  recorded by %v\n  replayed by %v\n", a.Build, here)
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/kelpie-registry/kelpie/cmd/internal/build"
 	"github.com/kelpie-registry/kelpie/faults"
 	"github.com/kelpie-registry/kelpie/linearizability"
 	"github.com/kelpie-registry/kelpie/scenario"
@@ -58,7 +59,7 @@ type Artifact struct {
 	Store    string // the concrete one, never scenario.StoreBoth
 	Seed     uint64
 	Plan     faults.Plan
-	Build    Build
+	Build    build.Info
 
 	TraceHash  string // 32 hexadecimal digits
 	Events     uint64
@@ -78,7 +79,7 @@ type file struct {
 	Store       string       `json:"store"`
 	Seed        *uint64      `json:"seed"`
 	Plan        *faults.Plan `json:"plan"`
-	Build       Build        `json:"build"`
+	Build       build.Info   `json:"build"`
 	TraceHash   string       `json:"trace_hash"`
 	Events      uint64       `json:"events"`
 	Operations  int          `json:"operations"`

@@ -13,6 +13,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/kelpie-registry/kelpie/cmd/internal/build"
 	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/artifact"
 	"github.com/kelpie-registry/kelpie/faults"
 	"github.com/kelpie-registry/kelpie/linearizability"
@@ -28,7 +29,7 @@ func sample(t testing.TB) *artifact.Artifact {
 		t.Fatal(err)
 	}
 	a := &artifact.Artifact{
-		Scenario: "mixed", Store: scenario.StoreSimFDB, Seed: 1<<64 - 1, Plan: plan, Build: artifact.ThisBuild(),
+		Scenario: "mixed", Store: scenario.StoreSimFDB, Seed: 1<<64 - 1, Plan: plan, Build: build.This(),
 		TraceHash: strings.Repeat("0123456789abcdef", 2), Events: 3, Operations: 9, Virtual: 61 * time.Second,
 		Failure: &scenario.Failure{
 			Rule: "token-order", Signature: "token-order: here", Message: "two\nlines", Process: "node-1", Task: "worker-0",

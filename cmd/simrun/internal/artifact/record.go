@@ -3,6 +3,7 @@ package artifact
 import (
 	"bytes"
 
+	"github.com/kelpie-registry/kelpie/cmd/internal/build"
 	"github.com/kelpie-registry/kelpie/scenario"
 )
 
@@ -11,7 +12,7 @@ import (
 // trace hash differs from r's when the run does not repeat itself. The error is
 // that of run.
 func Record(run func(scenario.Config) (scenario.Result, error), r *scenario.Result) (*Artifact, error) {
-	a := &Artifact{Scenario: r.Scenario, Store: r.Store, Seed: r.Seed, Plan: r.Plan, Build: ThisBuild()}
+	a := &Artifact{Scenario: r.Scenario, Store: r.Store, Seed: r.Seed, Plan: r.Plan, Build: build.This()}
 	again, err := run(scenario.Config{
 		Seed: r.Seed, Store: r.Store, Plan: &r.Plan, OnEvent: a.Trail.Record, KeepHistory: true,
 	})

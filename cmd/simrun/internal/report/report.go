@@ -11,7 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/artifact"
+	"github.com/kelpie-registry/kelpie/cmd/internal/build"
 	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/batch"
 )
 
@@ -46,7 +46,7 @@ func (r *Report) Held() bool {
 // document is a report in JSON. Times are in seconds.
 type document struct {
 	Command         string            `json:"command"`
-	Build           artifact.Build    `json:"build"`
+	Build           build.Info        `json:"build"`
 	Workers         int               `json:"workers"`
 	From            uint64            `json:"from"`
 	Seeds           uint64            `json:"seeds"`
@@ -97,7 +97,7 @@ type section struct {
 func (r *Report) WriteJSON(w io.Writer) error {
 	t := r.Tally
 	d := document{
-		Command: r.Command, Build: artifact.ThisBuild(), Workers: r.Workers, From: r.From,
+		Command: r.Command, Build: build.This(), Workers: r.Workers, From: r.From,
 		Seeds: t.Seeds, Passed: t.Passed, Failed: t.Failed, Unknown: t.Unknown,
 		Interrupted: r.Interrupted, Stopped: t.Stopped,
 		Operations: t.Operations, Events: t.Events, Messages: t.Messages,

@@ -1,4 +1,5 @@
-package artifact
+// Package build says what a command was built from.
+package build
 
 import (
 	"runtime"
@@ -6,9 +7,9 @@ import (
 	"strings"
 )
 
-// Build says what ran. Fields that the toolchain did not record are empty:
-// `go run` records no revision.
-type Build struct {
+// Info is what a command was built from. Fields that the toolchain did not record are
+// empty: `go run` records no revision.
+type Info struct {
 	Module   string `json:"module"`
 	Version  string `json:"version,omitempty"`
 	Revision string `json:"revision,omitempty"`
@@ -17,9 +18,9 @@ type Build struct {
 	Platform string `json:"platform"`
 }
 
-// ThisBuild returns the build of this process.
-func ThisBuild() Build {
-	b := Build{Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+// This returns the build of this process.
+func This() Info {
+	b := Info{Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
@@ -36,7 +37,7 @@ func ThisBuild() Build {
 	return b
 }
 
-func (b Build) String() string {
+func (b Info) String() string {
 	parts := []string{b.Module}
 	for _, p := range []string{b.Version, b.Revision} {
 		if p != "" {
