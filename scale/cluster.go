@@ -28,7 +28,8 @@ type cluster struct {
 	options registry.Options
 	monitor *linearizability.Monitor
 	nodes   []*node
-	failed  error // the first of any process
+	failed  error         // the first of any process
+	tidied  time.Duration // true time at which a session's end was last noticed or swept
 }
 
 // node is one process of the application.
@@ -49,6 +50,13 @@ func newCluster(ctx context.Context, seed uint64, nodes int, o registry.Options)
 		world:   sim.NewWorld(seed, sim.Options{MaxEvents: 1 << 40, MaxInstantEvents: 1 << 30}),
 		options: o,
 		monitor: linearizability.NewMonitor(),
+	}
+	c.options.Events = func(e registry.Event) {
+		switch e.Kind {
+		case registry.EventRevokeEnd, registry.EventSwept:
+			c.tidied = c.world.Now()
+		default: // leaves no records behind
+		}
 	}
 	c.world.Net().SetDefault(office)
 	c.world.Process("store-disk", sim.ProcessOptions{}).Start(func(context.Context, *sim.Host) {})
@@ -132,8 +140,24 @@ func (n *node) options() registry.Options { return n.reg.Options() }
 
 func actorName(i int) registry.ActorID { return registry.ActorID(fmt.Sprintf("actor/%08d", i)) }
 
-// audit looks whether records, index and load agree.
+// rest lets the sweeps come to their end: nobody has seen a session end or cleared what
+// one left for as long as a monitor may leave that to another.
+func (c *cluster) rest() error {
+	o := c.nodes[len(c.nodes)-1].options()
+	patience := time.Duration(o.Monitors+1)*o.TTL + 2*o.LookEvery
+	for c.tidied = c.world.Now(); c.world.Now()-c.tidied < patience; {
+		if err := c.advance(step); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// audit looks whether records, index and load agree, once the registry is at rest.
 func (c *cluster) audit() error {
+	if err := c.rest(); err != nil {
+		return err
+	}
 	var result error
 	done := false
 	n := c.nodes[len(c.nodes)-1]

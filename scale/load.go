@@ -22,7 +22,7 @@ type LoadConfig struct {
 	// Kill is how many nodes die then, at once; below Nodes. Others claim one
 	// actor of each.
 	Kill int
-	// Options of the registry; Events is not called.
+	// Options of the registry; Events is not called: the measurement has its own.
 	Options registry.Options
 }
 

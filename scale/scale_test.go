@@ -113,3 +113,14 @@ func TestARollingRestartMovesEveryActorAndLosesNone(t *testing.T) {
 		t.Errorf("an actor was without an owner for %v", most)
 	}
 }
+
+// TestTheAuditWaitsForTheSweep: what a dead node leaves is cleared in the background, and
+// counts do not agree while it is.
+func TestTheAuditWaitsForTheSweep(t *testing.T) {
+	_, err := scale.MeasureLoad(t.Context(), scale.LoadConfig{
+		Nodes: 3, Actors: 20_000, Kill: 1, Seed: 1, Options: registry.Options{LookEvery: 100 * time.Millisecond, SweepRate: 4000},
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
