@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,8 +76,14 @@ func TestBadFlags(t *testing.T) {
 		{[]string{"--etcd-endpoints", "localhost"}, "not host:port"},
 		{[]string{"--etcd-endpoints", "127.0.0.1:1"}, "--etcd-endpoints: etcd: open"},
 		{[]string{"--processes", "2", "--for", "16s", "--etcd-crash-every", "1s"}, "use --kill"},
+		{[]string{"--store", "memory", "--etcd-crash-every", "5s"}, "--etcd-crash-every is for --store etcd, and the store is memory"},
+		{[]string{"--store", "disk", "--etcd-endpoints", "localhost:2379"}, "--etcd-endpoints is for --store etcd, and the store is disk"},
+		{[]string{"--disk-dir", "x"}, "--disk-dir is for --store disk, and the store is etcd"},
 	} {
-		code, out := simrun(append([]string{"soak", "--store", "etcd", "--for", "100ms"}, c.args...)...)
+		if !slices.Contains(c.args, "--store") {
+			c.args = append(c.args, "--store", "etcd")
+		}
+		code, out := simrun(append([]string{"soak", "--for", "100ms"}, c.args...)...)
 		if code != exitUsage || !strings.Contains(out, c.want) {
 			t.Errorf("%v: exit code %d, want %d and %q in\n%s", c.args, code, exitUsage, c.want, out)
 		}
