@@ -27,7 +27,7 @@ import (
 const defaultPrograms = 10_000
 
 func (a *app) conformCommand() *cobra.Command {
-	stores := conform.Stores()
+	stores := a.conformStores
 	names := make([]string, 0, len(stores))
 	for i := range stores {
 		names = append(names, stores[i].Name)

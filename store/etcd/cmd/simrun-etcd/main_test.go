@@ -19,7 +19,7 @@ const (
 // TestMain lets the test binary play the processes of a soak.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && strings.HasPrefix(os.Args[1], "soak-") {
-		os.Exit(command.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, etcdStore()))
+		os.Exit(command.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, stores()))
 	}
 	os.Exit(m.Run())
 }
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 // simrun runs the command and returns its exit code and what it printed.
 func simrun(args ...string) (int, string) {
 	var out strings.Builder
-	code := command.Main(args, strings.NewReader(""), &out, &out, etcdStore())
+	code := command.Main(args, strings.NewReader(""), &out, &out, stores())
 	return code, out.String()
 }
 

@@ -27,10 +27,10 @@ type flags struct {
 	crashEvery time.Duration
 }
 
-// etcdStore is the store that this command adds to simrun.
-func etcdStore() command.Store {
+// soakStore is etcd for soak.
+func soakStore() command.SoakStore {
 	var f flags
-	return command.Store{
+	return command.SoakStore{
 		Name: "etcd",
 		Flags: func(fs *pflag.FlagSet) {
 			fs.StringSliceVar(&f.endpoints, "etcd-endpoints", nil, "members of an etcd cluster, as `host:port,...` (default: a cluster of three inside this process)")
