@@ -23,6 +23,7 @@ import (
 type relay struct {
 	net.Listener
 	to          string // empty: connections are closed at once
+	came        func() // called for each connection
 	accepted    atomic.Int64
 	bytes       atomic.Int64
 	running     sync.WaitGroup
@@ -31,13 +32,13 @@ type relay struct {
 	connections []net.Conn
 }
 
-func newRelay(t *testing.T, to string) *relay {
+func newRelay(t *testing.T, to string, came func()) *relay {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &relay{Listener: l, to: to}
+	r := &relay{Listener: l, to: to, came: came}
 	r.running.Go(r.serve)
 	t.Cleanup(r.end)
 	return r
@@ -52,6 +53,7 @@ func (r *relay) serve() {
 			return
 		}
 		r.accepted.Add(1)
+		r.came()
 		var member net.Conn
 		if r.to != "" {
 			member, err = net.Dial("tcp", r.to)
@@ -103,7 +105,8 @@ func (r *relay) end() {
 // whose members name a trap to whoever asks them where they are. A client that asked would
 // be seen there, as one that does is; and with the relays gone nothing goes anywhere.
 func TestNothingGoesRoundTheEndpoints(t *testing.T) {
-	trap := newRelay(t, "")
+	ctx, cancel := context.WithCancel(t.Context())
+	trap := newRelay(t, "", cancel)
 	cluster, err := embedded.Start(context.Background(), embedded.Options{
 		NoSync: true, Heartbeat: 50 * time.Millisecond, Advertise: trap.address(),
 	})
@@ -118,7 +121,7 @@ func TestNothingGoesRoundTheEndpoints(t *testing.T) {
 	var relays []*relay
 	var endpoints []string
 	for _, to := range cluster.Endpoints() {
-		r := newRelay(t, to)
+		r := newRelay(t, to, func() {})
 		relays, endpoints = append(relays, r), append(endpoints, r.address())
 	}
 	e := open(t, etcd.Options{Endpoints: endpoints})
@@ -126,7 +129,7 @@ func TestNothingGoesRoundTheEndpoints(t *testing.T) {
 	write := func(value string) (w store.Watch) {
 		t.Helper()
 		for {
-			_, err := db.Transact(t.Context(), func(tx store.Tx) (err error) {
+			_, err := db.Transact(ctx, func(tx store.Tx) (err error) {
 				tx.Set([]byte("k"), []byte(value))
 				w, err = tx.Watch([]byte("k"))
 				return err
@@ -134,20 +137,20 @@ func TestNothingGoesRoundTheEndpoints(t *testing.T) {
 			if err == nil {
 				return w
 			}
-			if t.Context().Err() != nil {
-				t.Fatal(err)
+			if ctx.Err() != nil {
+				t.Fatalf("%d connections went round the endpoints, and then: %v", trap.accepted.Load(), err)
 			}
 		}
 	}
 	first := write("1")
 	for !slices.Contains(endpoints, e.Leader()) {
-		if err := clock.System().Sleep(t.Context(), 5*time.Millisecond); err != nil {
-			t.Fatal(err)
+		if err := clock.System().Sleep(ctx, 5*time.Millisecond); err != nil {
+			t.Fatalf("%d connections went round the endpoints, and then: %v", trap.accepted.Load(), err)
 		}
 	}
 	cluster.Stop(max(cluster.Leader(), 0)) // the engine looks for another
 	write("2")
-	if err := first.Wait(t.Context()); err != nil {
+	if err := first.Wait(ctx); err != nil {
 		t.Error(err)
 	}
 	for _, r := range relays {
@@ -156,7 +159,7 @@ func TestNothingGoesRoundTheEndpoints(t *testing.T) {
 			t.Errorf("by way of %s came %d connections with %d bytes", r.address(), r.accepted.Load(), r.bytes.Load())
 		}
 	}
-	tx := e.Begin(t.Context())
+	tx := e.Begin(ctx)
 	defer tx.Cancel()
 	if got, err := tx.Get([]byte("k")); err == nil {
 		t.Errorf("read with all relays gone: %q", got)
