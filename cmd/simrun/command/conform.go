@@ -34,7 +34,7 @@ func (a *app) conformCommand() *cobra.Command {
 	}
 	f := conforming{
 		app: a, stores: stores,
-		store:   choice{value: names[0], of: names},
+		store:   choice{value: "simfdb", of: names},
 		level:   choice{value: string(litmus.Port), of: []string{string(litmus.Port), string(litmus.Client)}},
 		seeds:   count{value: defaultPrograms, min: 1, max: litmus.MaxPrograms},
 		from:    count{value: defaultFrom, max: math.MaxUint64 - 1},
