@@ -63,7 +63,7 @@ var table = []row{
 	{folder: "cmd/kelpied/daemon", may: []string{"network/httpnet", "network/credentials", "store/disk", "store/fdb", "store/remote"}, modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}},
 	{folder: "cmd/kelpied", may: []string{"cmd/kelpied/daemon"}},
 	{folder: "cmd/simrun/command", allAbove: true, modules: []string{
-		"github.com/schollz/progressbar/v3", "github.com/spf13/cobra", "golang.org/x/term",
+		"github.com/schollz/progressbar/v3", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term",
 	}},
 	{folder: "cmd/simrun", allAbove: true, modules: []string{"github.com/spf13/pflag"}},
 	{folder: "lint/determinism", modules: []string{"golang.org/x/tools/go/analysis"}},

@@ -17,13 +17,13 @@ func (t *Txn) Set(key, value []byte) {
 	}
 }
 
-// Clear implements [store.Tx].
+// Clear implements [store.Tx]. There is no key over the limit to clear.
 func (t *Txn) Clear(key []byte) {
 	if !t.mutate() {
 		return
 	}
 	defer t.busy.Unlock()
-	if t.fits(key, nil) {
+	if len(key) <= store.MaxKeyBytes {
 		t.writes.remove(string(key))
 	}
 }
@@ -35,7 +35,7 @@ func (t *Txn) ClearRange(begin, end []byte) {
 	}
 	defer t.busy.Unlock()
 	if s, ok := t.upright("ClearRange", begin, end); ok {
-		t.writes.removeRange(s)
+		t.writes.removeRange(span{shortened(s.begin), shortened(s.end)})
 	}
 }
 
@@ -112,6 +112,10 @@ func (t *Txn) fits(key, value []byte) bool {
 	}
 	return true
 }
+
+// shortened returns a bound below which, and from which on, there are the same
+// keys: none is between it and the given one, because it would be over the limit.
+func shortened(bound string) string { return bound[:min(len(bound), store.MaxKeyBytes+1)] }
 
 // upright returns the span when begin <= end, and breaks the transaction when
 // not.

@@ -163,7 +163,13 @@ func (t *Txn) Watch(key []byte) (store.Watch, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := t.engine.watches.add(t.engine, string(key), seen, t.revision)
+	revision := t.revision
+	if t.writes.touch(string(key)) {
+		// What the transaction saw is nowhere in the store, and what becomes of it before
+		// the commit may leave no trace there.
+		revision = 0
+	}
+	w := t.engine.watches.add(t.engine, string(key), seen, revision)
 	t.watches = append(t.watches, w)
 	return w, nil
 }

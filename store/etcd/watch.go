@@ -23,7 +23,7 @@ type watch struct {
 	engine   *Engine
 	key      string
 	seen     []byte // what the transaction saw, nil for none
-	revision int64  // at which it saw it; zero when its own writes decided
+	revision int64  // at which it saw it; zero when its own writes played a part
 
 	once   sync.Once
 	over   chan struct{}

@@ -57,6 +57,9 @@ func (ws *writeSet) empty() bool {
 	return len(ws.list) == 0 && len(ws.cleared) == 0 && len(ws.conflicts) == 0
 }
 
+// touch reports whether the transaction has written or cleared key.
+func (ws *writeSet) touch(key string) bool { return ws.find(key) != nil || ws.cleared.contains(key) }
+
 // search returns the position of the first write at or behind key.
 func (ws *writeSet) search(key string) int {
 	return sort.Search(len(ws.list), func(i int) bool { return ws.list[i].key >= key })

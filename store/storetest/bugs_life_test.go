@@ -90,6 +90,16 @@ var lifeBugs = []bug{
 		return hooks{set: func(key, value []byte) { tx.Set(key[:min(len(key), store.MaxKeyBytes)], value) }}
 	}), []string{"write/invalid mutations fail the commit as a whole"}},
 
+	{"a key over the limit cannot be cleared", byTxn(func(_ store.Engine, tx store.Txn) hooks {
+		return hooks{remove: func(key []byte) {
+			if len(key) > store.MaxKeyBytes {
+				tx.Set(key, nil)
+				return
+			}
+			tx.Clear(key)
+		}}
+	}), []string{"limit/there is no longer key to read or clear"}},
+
 	{"a value of the largest size is refused", byTxn(func(_ store.Engine, tx store.Txn) hooks {
 		return hooks{set: func(key, value []byte) {
 			if len(value) == store.MaxValueBytes {

@@ -11,6 +11,7 @@ import (
 func limitChecks() []check {
 	return []check{
 		{name: "limit/longest key and biggest value", run: limitsReached},
+		{name: "limit/there is no longer key to read or clear", run: noLongerKey},
 		{name: "limit/a transaction over its size", run: txnTooLarge},
 		{name: "limit/a transaction just under its size", needs: []Feature{Limits}, run: txnJustFits},
 	}
@@ -36,6 +37,26 @@ func limitsReached(l *lab) error {
 		}
 		if !bytes.Equal(got, value) {
 			return fmt.Errorf("%d bytes came back, and not those that went in", len(got))
+		}
+		return nil
+	})
+}
+
+func noLongerKey(l *lab) error {
+	return l.solo(func(c *client) error {
+		key := bytes.Repeat([]byte("k"), store.MaxKeyBytes+1)
+		tx := c.begin()
+		defer tx.Cancel()
+		if got, err := tx.Get(key); got != nil || err != nil {
+			return fmt.Errorf("get: %q, %w", got, err)
+		}
+		tx.Clear(key)
+		tx.ClearRange(key, after(key))
+		if err := tx.Commit(); err != nil {
+			return fmt.Errorf("a commit that clears it: %w", err)
+		}
+		if v := tx.Committed(); v != 0 {
+			return fmt.Errorf("a commit that clears nothing but it has version %d", v)
 		}
 		return nil
 	})

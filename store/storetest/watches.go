@@ -214,8 +214,27 @@ func watchOwnWrites(l *lab) error {
 		if err := firstError(c.silent(w), c.put("a", "4"), c.fires(w)); err != nil {
 			return fmt.Errorf("cleared, then watched: %w", err)
 		}
-		return nil
+		return c.seesWhatItTakesBack()
 	})
+}
+
+// seesWhatItTakesBack sets, watches and clears a key in a transaction with a read
+// version: what it saw is never in the store.
+func (c *client) seesWhatItTakesBack() error {
+	for _, takeBack := range []writeStep{clearRange("b", "c"), clearKey("b")} {
+		var failed error
+		w, err := c.watchKey("b", func(tx store.Txn) {
+			_, failed = tx.Get([]byte("a"))
+			tx.Set([]byte("b"), []byte("2"))
+		}, takeBack)
+		if err := firstError(failed, err); err != nil {
+			return err
+		}
+		if err := c.fires(w); err != nil {
+			return fmt.Errorf("set, then watched, then cleared: %w", err)
+		}
+	}
+	return nil
 }
 
 func watchQuiet(l *lab) error {

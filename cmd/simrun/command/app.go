@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/batch"
+	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/conform"
 	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/soak"
 )
 
@@ -27,7 +28,8 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	subjects       []batch.Subject
-	stores         []soak.Store
+	stores         []soak.Store // of soak
+	conformStores  []conform.Store
 }
 
 // exitError ends the command with a code other than that of bad input. What

@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/artifact"
 	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/atomicfile"
 	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/report"
 	"github.com/kelpie-registry/kelpie/linearizability"
@@ -95,9 +93,14 @@ func (k *checking) do(path string) error {
 		return err
 	}
 	defer func() { _ = r.Close() }() // it is only read
-	h, err := linearizability.Decode(r, linearizability.Limits{})
-	if errors.Is(err, linearizability.ErrForeign) && isArtifact(path) {
-		return fmt.Errorf("%s: %w but an artifact, which simrun replay runs again", path, linearizability.ErrForeign)
+	in := &opening{source: r}
+	h, err := linearizability.Decode(in, linearizability.Limits{})
+	if errors.Is(err, linearizability.ErrForeign) && in.isArtifact() {
+		todo := "which simrun replay runs again"
+		if path == "-" {
+			todo = "which simrun replay runs again from a file"
+		}
+		return fmt.Errorf("%s: %w but an artifact, %s", path, linearizability.ErrForeign, todo)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -117,17 +120,6 @@ func (k *checking) do(path string) error {
 		return err
 	}
 	return exit(j.code())
-}
-
-// isArtifact reports whether the file at path can be read and begins as an
-// artifact. Standard input cannot be read twice: of it that is not known.
-func isArtifact(path string) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	defer func() { _ = f.Close() }() // it is only read
-	return artifact.Recognize(f)
 }
 
 // judgement is what the checkers say of a history.

@@ -27,20 +27,21 @@ import (
 const defaultPrograms = 10_000
 
 func (a *app) conformCommand() *cobra.Command {
-	stores := conform.Stores()
+	stores := a.conformStores
 	names := make([]string, 0, len(stores))
 	for i := range stores {
 		names = append(names, stores[i].Name)
 	}
 	f := conforming{
 		app: a, stores: stores,
-		store:   choice{value: names[0], of: names},
+		store:   choice{value: "simfdb", of: names},
 		level:   choice{value: string(litmus.Port), of: []string{string(litmus.Port), string(litmus.Client)}},
 		seeds:   count{value: defaultPrograms, min: 1, max: litmus.MaxPrograms},
 		from:    count{value: defaultFrom, max: math.MaxUint64 - 1},
 		seed:    count{max: math.MaxUint64 - 1},
 		workers: count{value: uint64(runtime.GOMAXPROCS(0)), min: 1, max: maxWorkers},
 	}
+	own := make(storeFlags)
 	c := &cobra.Command{
 		Use:   "conform",
 		Short: "Take litmus programs through a store and write what it answered",
@@ -63,6 +64,9 @@ With --seed alone, the file of that one program goes to standard output.`,
   simrun conform --store memory --seed 42`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := own.check(c.Flags(), f.store.value); err != nil {
+				return err
+			}
 			f.one = c.Flags().Changed("seed")
 			return f.do(c.Context())
 		},
@@ -70,9 +74,7 @@ With --seed alone, the file of that one program goes to standard output.`,
 	fs := c.Flags()
 	fs.Var(&f.store, "store", "store to take them through")
 	for i := range stores {
-		if stores[i].Flags != nil {
-			stores[i].Flags(fs)
-		}
+		own.add(fs, stores[i].Name, stores[i].Flags)
 	}
 	fs.Var(&f.level, "level", "vocabulary of the programs")
 	fs.BoolVar(&f.slow, "slow", false, "take the programs that wait until transactions are too old")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -147,12 +148,10 @@ func (p *processesDocument) text(w io.Writer) {
 		p.Processes, count(f.Kills), count(f.Freezes), count(f.LongFreezes), count(f.ServerKills), count(f.ServerFreezes))
 	fmt.Fprintf(w, "thawed\t%s times a handle from before a freeze was asked after it, and was invalid\n", n(f.Thawed))
 	if len(f.Cuts) > 0 {
-		var cuts []string
-		for mode, times := range f.Cuts {
-			cuts = append(cuts, fmt.Sprintf("%s %s", n(times), mode))
-		}
-		slices.Sort(cuts)
-		fmt.Fprintf(w, "cut off\t%s; %s bytes went nowhere, %s connections were reset\n", strings.Join(cuts, ", "), n(f.DroppedBytes), n(f.Resets))
+		fmt.Fprintf(w, "cut off\t%s; %s bytes went nowhere, %s connections were reset\n", cuts(f.Cuts), n(f.DroppedBytes), n(f.Resets))
+	}
+	if len(f.OneMember) > 0 {
+		fmt.Fprintf(w, "\tfrom one member alone: %s\n", cuts(f.OneMember))
 	}
 	fmt.Fprintf(w, "accounted for\t%s claims, %s releases, %s transfers and %s guarded writes that were acknowledged; %s handles valid all the while\n",
 		n(a.Claims), n(a.Releases), n(a.Transfers), n(a.Guards), n(a.Believed))
@@ -172,6 +171,15 @@ func (p *processesDocument) text(w io.Writer) {
 	if p.Folder != "" {
 		fmt.Fprintf(w, "files\t%s\n", p.Folder)
 	}
+}
+
+// cuts lists how often connections were cut, by how.
+func cuts(times map[string]uint64) string {
+	all := make([]string, 0, len(times))
+	for _, mode := range slices.Sorted(maps.Keys(times)) {
+		all = append(all, fmt.Sprintf("%s %s", report.Grouped(times[mode]), mode))
+	}
+	return strings.Join(all, ", ")
 }
 
 func mib(bytes uint64) string { return fmt.Sprintf("%.1f", float64(bytes)/(1<<20)) }

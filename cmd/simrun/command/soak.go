@@ -33,6 +33,7 @@ func (a *app) soakCommand() *cobra.Command {
 
 		processes: count{min: 1, max: fleet.MaxProcesses},
 	}
+	own := make(storeFlags)
 	c := &cobra.Command{
 		Use:   "soak",
 		Short: "Run the registry for real, with stalls, and judge its history",
@@ -63,15 +64,16 @@ A real run is no function of its seed: the seed steers workload and faults only.
 			if err := s.checkProcesses(c); err != nil {
 				return err
 			}
+			if err := own.check(c.Flags(), s.store.value); err != nil {
+				return err
+			}
 			return s.do(c)
 		},
 	}
 	fs := c.Flags()
 	fs.Var(&s.store, "store", "store to run on; with --processes the default is disk")
 	for _, store := range a.stores {
-		if store.Flags != nil {
-			store.Flags(fs)
-		}
+		own.add(fs, store.Name, store.Flags)
 	}
 	fs.Var(&s.processes, "processes", "put the nodes into so many processes (default all in this one)")
 	fs.BoolVar(&s.kill, "kill", false, "with --processes: kill processes and server with SIGKILL, and restart them")

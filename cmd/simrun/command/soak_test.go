@@ -1,10 +1,15 @@
 package command
 
 import (
+	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
+
+	"github.com/kelpie-registry/kelpie/scenario"
 )
 
 func TestSoakWritesAHistoryThatCheckAccepts(t *testing.T) {
@@ -66,6 +71,56 @@ func TestCheckReadsStandardInput(t *testing.T) {
 	if code != exitViolation {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout.String(), stderr.String())
 	}
+}
+
+// TestCheckNamesAnArtifactOnStandardInput pipes an artifact, byte by byte and whole, and
+// redirects one.
+func TestCheckNamesAnArtifactOnStandardInput(t *testing.T) {
+	path := recorded(t, fake("one", holds), scenario.Config{Seed: 2})
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for name, stdin := range map[string]io.Reader{
+		"piped": bytes.NewBuffer(text), "in pieces": iotest.OneByteReader(bytes.NewReader(text)), "redirected": file,
+	} {
+		var stdout, stderr strings.Builder
+		code := Main([]string{"check", "-"}, stdin, &stdout, &stderr)
+		const say = "simrun: -: not a kelpie-history file but an artifact, which simrun replay runs again from a file\n"
+		if code != exitUsage || stderr.String() != say || stdout.Len() > 0 {
+			t.Errorf("%s: exit code %d, stdout %q, stderr %q", name, code, stdout.String(), stderr.String())
+		}
+	}
+}
+
+// TestCheckNamesNoArtifactWhereNoneIs: what is refused is not read to its end, which may
+// never come.
+func TestCheckNamesNoArtifactWhereNoneIs(t *testing.T) {
+	for _, text := range []string{"", "hello\n", " \n{\"format\":\"other\"}\n", "[\"kelpie-simrun-artifact\"]\n"} {
+		var stdout, stderr strings.Builder
+		code := Main([]string{"check", "-"}, strings.NewReader(text), &stdout, &stderr)
+		if code != exitUsage || !strings.Contains(stderr.String(), "line 1") || strings.Contains(stderr.String(), "replay") {
+			t.Errorf("%q: exit code %d, stderr %q", text, code, stderr.String())
+		}
+	}
+	var stdout, stderr strings.Builder
+	endless := io.MultiReader(strings.NewReader("hello\n"), unread{t})
+	if code := Main([]string{"check", "-"}, endless, &stdout, &stderr); code != exitUsage {
+		t.Errorf("exit code %d, stderr %q", code, stderr.String())
+	}
+}
+
+// unread is a source that nobody is to read.
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("it was read on")
+	return 0, io.EOF
 }
 
 func TestMutantsAreListed(t *testing.T) {

@@ -33,6 +33,9 @@ type Options struct {
 	// MaxTxnOps and MaxRequestBytes are the limits of the members. Default:
 	// etcd's.
 	MaxTxnOps, MaxRequestBytes int
+	// Advertise is the address, as host:port, that every member names to a client which
+	// asks for the members. Default: each its own.
+	Advertise string
 	// Heartbeat of the leader; elections start after ten without one. 10 ms to
 	// 1 s. Default: 100 ms, as etcd's.
 	Heartbeat time.Duration
@@ -203,6 +206,9 @@ func (c *Cluster) run(ctx context.Context, m *member, state string) error {
 	cfg.Name = m.name
 	cfg.Dir = filepath.Join(c.dir, m.name)
 	cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{m.client}, []url.URL{m.client}
+	if c.o.Advertise != "" {
+		cfg.AdvertiseClientUrls = []url.URL{{Scheme: "http", Host: c.o.Advertise}}
+	}
 	cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{m.peer}, []url.URL{m.peer}
 	cfg.InitialCluster = c.peers()
 	cfg.ClusterState = state

@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"io"
 	"time"
+	"unicode"
 
 	"github.com/kelpie-registry/kelpie/cmd/internal/build"
 	"github.com/kelpie-registry/kelpie/faults"
@@ -138,8 +139,8 @@ func Encode(w io.Writer, a *Artifact) error {
 // Decode reads one artifact and demands that nothing but space follows. It
 // reads at most [MaxBytes] and one byte.
 func Decode(r io.Reader) (*Artifact, error) {
-	in := bufio.NewReaderSize(io.LimitReader(r, MaxBytes+1), headBytes)
-	head, err := in.Peek(headBytes)
+	in := bufio.NewReaderSize(io.LimitReader(r, MaxBytes+1), HeadBytes)
+	head, err := in.Peek(HeadBytes)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("artifact: read: %w", err)
 	}
@@ -165,8 +166,8 @@ func Decode(r io.Reader) (*Artifact, error) {
 	return f.artifact()
 }
 
-// headBytes is how much of a file is looked at to tell what it is.
-const headBytes = 4096
+// HeadBytes is how much of a file is looked at to tell what it is.
+const HeadBytes = 4096
 
 // checkHead refuses the start of a history, which begins with an object of its
 // own on the first line.
@@ -182,11 +183,24 @@ func checkHead(head []byte) error {
 }
 
 // Recognize reports whether r begins as an artifact does. It reads a few
-// kilobytes, and says no when they cannot be read.
+// kilobytes, fewer when the first that is no space tells, and says no when they
+// cannot be read.
 func Recognize(r io.Reader) bool {
-	head, err := io.ReadAll(io.LimitReader(r, headBytes))
-	head = bytes.TrimSpace(head)
-	return err == nil && bytes.HasPrefix(head, []byte("{")) && bytes.Contains(head, []byte(`"`+Format+`"`))
+	in := bufio.NewReader(io.LimitReader(r, HeadBytes))
+	for {
+		first, err := in.ReadByte()
+		if err != nil {
+			return false
+		}
+		if first == '{' {
+			break
+		}
+		if !unicode.IsSpace(rune(first)) {
+			return false
+		}
+	}
+	head, err := io.ReadAll(in)
+	return err == nil && bytes.Contains(head, []byte(`"`+Format+`"`))
 }
 
 // checkHeader looks whether b is a whole JSON object with the right header.

@@ -10,14 +10,15 @@ import (
 
 	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/process"
 	"github.com/kelpie-registry/kelpie/cmd/simrun/internal/soak"
+	"github.com/kelpie-registry/kelpie/network"
 	"github.com/kelpie-registry/kelpie/store/disk"
 )
 
 // backend is how processes reach the store.
 type backend interface {
-	address() string // of kelpied; empty: there is none
-	tokens() string  // file of what kelpied wants to see
-	shared() string  // for soak.Store.Connect
+	// route is how to reach the store when each of its addresses is replaced by what via
+	// returns for it. via is not called when that cannot be.
+	route(via func(address string) (string, error)) (route, error)
 	described() string
 	close() error
 }
@@ -42,7 +43,21 @@ func openBackend(ctx context.Context, f *fleet) (backend, error) {
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("soak: the %s store says not how to share it", f.o.Store.Name), c.Close())
 	}
-	return &direct{s}, nil
+	return &direct{f, s}, nil
+}
+
+// straight is for routes that go to the store itself.
+func straight(address string) (string, error) { return address, nil }
+
+// byItself is the route to a store that each process reaches by itself, as shared says.
+func (f *fleet) byItself(shared string, via func(string) (string, error)) (route, error) {
+	if f.o.Store.Through != nil {
+		var err error
+		if shared, err = f.o.Store.Through(shared, via); err != nil {
+			return route{}, fmt.Errorf("soak: a way to the %s store: %w", f.o.Store.Name, err)
+		}
+	}
+	return route{Store: f.o.Store.Name, Shared: shared}, nil
 }
 
 // played is a store whose own servers run in one process, which each process with
@@ -69,19 +84,24 @@ func openPlayed(ctx context.Context, f *fleet, data string, remove func() error)
 	return b, nil
 }
 
-func (b *played) address() string   { return "" }
-func (b *played) tokens() string    { return "" }
-func (b *played) shared() string    { return b.at }
+func (b *played) route(via func(string) (string, error)) (route, error) {
+	return b.f.byItself(b.at, via)
+}
+
 func (b *played) described() string { return b.f.o.Store.Name + " in a process of its own" }
 func (b *played) close() error      { return errors.Join(b.f.server.kill(), b.remove()) }
 
-// direct is a store that each process reaches by itself.
-type direct struct{ cluster soak.Sharer }
+// direct is a store that is there already, which each process reaches by itself.
+type direct struct {
+	f       *fleet
+	cluster soak.Sharer
+}
 
-func (d *direct) address() string { return "" }
-func (d *direct) tokens() string  { return "" }
-func (d *direct) shared() string  { return d.cluster.Shared() }
-func (d *direct) close() error    { return d.cluster.Close() }
+func (d *direct) route(via func(string) (string, error)) (route, error) {
+	return d.f.byItself(d.cluster.Shared(), via)
+}
+
+func (d *direct) close() error { return d.cluster.Close() }
 
 func (d *direct) described() string {
 	if s, ok := d.cluster.(fmt.Stringer); ok {
@@ -118,12 +138,18 @@ func openServed(ctx context.Context, f *fleet, data string, remove func() error)
 func (b *served) moved(address string) {
 	b.at.Store(&address)
 	for _, s := range b.f.slots {
-		s.proxy.To(address)
+		for _, p := range s.proxies { // one
+			p.To(address)
+		}
 	}
 }
 
-func (b *served) address() string   { return *b.at.Load() }
-func (b *served) shared() string    { return "" }
+func (b *served) route(via func(string) (string, error)) (route, error) {
+	at, err := via(*b.at.Load())
+	return route{Server: network.Address(at), Tokens: b.tokens()}, err
+}
+
+// tokens is the file of what kelpied wants to see.
 func (b *served) tokens() string    { return b.f.path(tokenFile) }
 func (b *served) described() string { return "kelpied" }
 

@@ -75,7 +75,7 @@ func (f *fleet) chaos(ctx context.Context) {
 	var running sync.WaitGroup
 	for _, s := range f.slots {
 		running.Go(func() { f.trouble(ctx, s, nodeSpell, leastFreeze, longFreeze) })
-		if s.proxy != nil {
+		if len(s.proxies) > 0 {
 			running.Go(func() { f.cut(ctx, s) })
 		}
 	}
@@ -135,7 +135,7 @@ func (f *fleet) restart(ctx context.Context, s *slot, fault *Fault, down time.Du
 // freeze stops a process for a while.
 func (f *fleet) freeze(ctx context.Context, s *slot, fault *Fault, span time.Duration) error {
 	p := s.current()
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), startPatience)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.startPatience())
 	defer cancel()
 	if err := p.Freeze(bounded); err != nil {
 		return err
@@ -146,20 +146,52 @@ func (f *fleet) freeze(ctx context.Context, s *slot, fault *Fault, span time.Dur
 	return p.Thaw()
 }
 
-// cut cuts the connection of one process by turns.
+// cutting is one thing that is done to a process's connections.
+type cutting struct {
+	mode proxy.Mode // empty: any
+	one  bool       // to one member, drawn each time, and else to all
+}
+
+// cuttings are all modes for all members, and half as often, where there are several,
+// something for one of them.
+func cuttings(members int) (all []cutting) {
+	for i, m := range proxy.Modes() {
+		all = append(all, cutting{mode: m})
+		if members > 1 && i%2 == 1 {
+			all = append(all, cutting{one: true})
+		}
+	}
+	return all
+}
+
+// cut cuts the connections of one process by turns.
 func (f *fleet) cut(ctx context.Context, s *slot) {
-	defer s.proxy.Set(proxy.Pass, 0)
+	defer pass(s.proxies)
 	r := f.rand("cut " + s.name)
-	next := bag(r, proxy.Modes())
+	next, some := bag(r, cuttings(len(s.proxies))), bag(r, proxy.Modes())
 	for f.clock.Sleep(ctx, f.spell(r, 0, calm)) == nil {
-		m := next()
+		c, hit, count := next(), s.proxies, f.cuts
+		if c.one {
+			at := r.IntN(len(s.proxies))
+			c.mode, hit, count = some(), s.proxies[at:at+1], f.partly
+		}
 		f.mu.Lock()
-		f.cuts[string(m)]++
+		count[string(c.mode)]++
 		f.mu.Unlock()
-		s.proxy.Set(m, f.spell(r, 0, longDelay))
+		delay := f.spell(r, 0, longDelay)
+		for _, p := range hit {
+			p.Set(c.mode, delay)
+		}
 		if f.clock.Sleep(ctx, f.spell(r, 0, cutTime)) != nil {
 			return
 		}
-		s.proxy.Set(proxy.Pass, 0)
+		pass(hit)
+	}
+}
+
+// pass lets proxies pass everything.
+func pass(proxies []*proxy.Proxy) {
+	for _, p := range proxies {
+		p.Set(proxy.Pass, 0)
 	}
 }

@@ -124,7 +124,8 @@ type fleet struct {
 
 	mu     sync.Mutex
 	faults []Fault
-	cuts   map[string]uint64 // connections cut, by how
+	cuts   map[string]uint64 // connections of a process to all members cut, by how
+	partly map[string]uint64 // those to one member of several, by how
 	usage  []usage           // of the server
 	errs   []error
 	giveUp context.CancelFunc // ends the workload when the harness has failed
@@ -143,7 +144,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 
 func newFleet(o Options) *fleet {
 	c := clock.System()
-	return &fleet{o: o, clock: c, began: c.Monotonic(), cuts: make(map[string]uint64)}
+	return &fleet{o: o, clock: c, began: c.Monotonic(), cuts: make(map[string]uint64), partly: make(map[string]uint64)}
 }
 
 // now is the time of the history.
@@ -347,7 +348,12 @@ func (f *fleet) member(ctx context.Context, name string) (*soak.Member, func(), 
 	}
 	out.History = journal
 	out.Book = soak.NoteFile{Writer: jsonl.NewWriter(files[1], fatal)}
-	c, err := connect(ctx, name, f.o.TTL, f.route(f.backend.address()), []soak.Store{f.o.Store})
+	way, err := f.backend.route(straight)
+	if err != nil {
+		shut()
+		return nil, nil, err
+	}
+	c, err := connect(ctx, name, f.o.TTL, way, []soak.Store{f.o.Store})
 	if err != nil {
 		shut()
 		return nil, nil, err

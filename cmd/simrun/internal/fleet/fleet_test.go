@@ -25,7 +25,7 @@ import (
 // TestMain lets the test binary play the processes.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && slices.Contains(Roles(), os.Args[1]) {
-		os.Exit(Play(context.Background(), os.Args[1], os.Args[2:], soak.Stores(), os.Stdin, os.Stdout, os.Stderr))
+		os.Exit(Play(context.Background(), os.Args[1], os.Args[2:], append(soak.Stores(), pair()), os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
 }

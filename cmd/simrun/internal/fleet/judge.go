@@ -131,7 +131,7 @@ func readLines[T any](name string) ([]T, error) {
 // count counts the faults.
 func (f *fleet) count(res *Result, thawed frozen) {
 	n := &res.Faults
-	n.Cuts, n.LongFreezes, n.Thawed = f.cuts, thawed.long, thawed.asked
+	n.Cuts, n.OneMember, n.LongFreezes, n.Thawed = f.cuts, f.partly, thawed.long, thawed.asked
 	for _, fault := range f.faults {
 		switch {
 		case fault.Target == serverName && fault.Kind == faultKill:
@@ -145,8 +145,8 @@ func (f *fleet) count(res *Result, thawed frozen) {
 		}
 	}
 	for _, s := range f.slots {
-		if s.proxy != nil {
-			dropped, resets := s.proxy.Stats()
+		for _, p := range s.proxies {
+			dropped, resets := p.Stats()
 			n.DroppedBytes += dropped
 			n.Resets += resets
 		}
@@ -156,7 +156,8 @@ func (f *fleet) count(res *Result, thawed frozen) {
 // missing names what did not happen; "" when everything did.
 func (f *fleet) missing(res *Result) string {
 	lucky := float64(f.o.For)/float64(f.o.TTL)*float64(f.o.Processes) >= luckTogether
-	proxied := f.slots[0].proxy != nil
+	members := len(f.slots[0].proxies)
+	proxied := members > 0
 	demands := map[string]bool{
 		"a session that is degraded":             res.Counts.Degraded > 0,
 		"a session that is lost":                 res.Counts.Lost > 0,
@@ -177,6 +178,7 @@ func (f *fleet) missing(res *Result) string {
 		"a freeze of the server":                 !f.o.Pause || f.server == nil || res.Faults.ServerFreezes > 0,
 		"bytes that go nowhere between the ends": !proxied || res.Faults.DroppedBytes > 0,
 		"a connection that is reset":             !proxied || res.Faults.Resets > 0,
+		"one member of several that is cut off":  members < 2 || len(f.partly) > 0,
 	}
 	if proxied {
 		for _, m := range proxy.Modes() {

@@ -179,7 +179,7 @@ func connect(ctx context.Context, name string, ttl time.Duration, to route, stor
 	}
 	c := &client{net: net, host: h}
 	if to.Server == "" {
-		c.engine, err = connectDirect(ctx, h, find(stores, to.Store), to.Shared)
+		c.engine, err = connectDirect(ctx, h, find(stores, to.Store), ttl, to.Shared)
 		return c, err
 	}
 	c.engine, err = remote.Open(h, remote.Options{
@@ -190,14 +190,14 @@ func connect(ctx context.Context, name string, ttl time.Duration, to route, stor
 }
 
 // connectPause is the time between two attempts to connect to a store that may have
-// been killed, for connectPatience altogether.
-const (
-	connectPause    = 50 * time.Millisecond
-	connectPatience = 30 * time.Second
-)
+// been killed or cut off.
+const connectPause = 50 * time.Millisecond
 
-func connectDirect(ctx context.Context, h *host.System, s *soak.Store, shared string) (store.Engine, error) {
-	ctx, cancel := h.WithTimeout(ctx, connectPatience)
+// connectPatience bounds all attempts: a store is out of reach for some TTLs.
+func connectPatience(ttl time.Duration) time.Duration { return 30*time.Second + 10*ttl }
+
+func connectDirect(ctx context.Context, h *host.System, s *soak.Store, ttl time.Duration, shared string) (store.Engine, error) {
+	ctx, cancel := h.WithTimeout(ctx, connectPatience(ttl))
 	defer cancel()
 	for {
 		e, err := s.Connect(ctx, h, shared)

@@ -35,7 +35,8 @@ type Faults struct {
 	Thawed        uint64            `json:"thawed_handles"` // times a handle from before a long freeze was asked after it
 	ServerKills   int               `json:"server_kills"`
 	ServerFreezes int               `json:"server_freezes"`
-	Cuts          map[string]uint64 `json:"cuts"` // of connections, by how
+	Cuts          map[string]uint64 `json:"cuts"`               // of a process's connections to all members of the store, by how
+	OneMember     map[string]uint64 `json:"cuts_of_one_member"` // and to one of several
 	DroppedBytes  uint64            `json:"dropped_bytes"`
 	Resets        uint64            `json:"reset_connections"`
 }

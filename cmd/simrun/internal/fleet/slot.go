@@ -20,11 +20,11 @@ import (
 
 // slot is the place of a process that is killed and comes back.
 type slot struct {
-	f     *fleet
-	name  string
-	begin func(ctx context.Context, life int) (*process.Process, error)
-	proxy *proxy.Proxy // between its nodes and the server, or nil
-	nodes []int        // here
+	f       *fleet
+	name    string
+	begin   func(ctx context.Context, life int) (*process.Process, error)
+	proxies []*proxy.Proxy // between its nodes and each member of the store, if any
+	nodes   []int          // here
 
 	mu     sync.Mutex
 	life   int // counted from 1
@@ -33,8 +33,9 @@ type slot struct {
 	began  time.Duration
 }
 
-// startPatience bounds the start of a process on a machine that is busy.
-const startPatience = 60 * time.Second
+// startPatience bounds the start of a process, on a machine that is busy, while it is
+// cut off from a store that is down.
+func (f *fleet) startPatience() time.Duration { return 2 * connectPatience(f.o.TTL) }
 
 // spawn starts a process.
 func (f *fleet) spawn(name, role string, args ...string) (*process.Process, error) {
@@ -56,7 +57,7 @@ func (f *fleet) greeted(ctx context.Context, name, role string, args ...string) 
 	if err != nil {
 		return nil, "", err
 	}
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	ctx, cancel := context.WithTimeout(ctx, f.startPatience())
 	defer cancel()
 	line, err := p.Line(ctx)
 	if err != nil {
@@ -82,18 +83,14 @@ func (f *fleet) newNodeSlot(index int) (*slot, error) {
 	for n := index; n < f.o.Nodes; n += f.o.Processes {
 		s.nodes = append(s.nodes, n)
 	}
-	at := ""
-	if to := f.backend.address(); to != "" {
-		var err error
-		if s.proxy, err = proxy.Listen(to); err != nil {
-			return nil, err
-		}
-		at = s.proxy.Address()
+	way, err := f.backend.route(s.listen)
+	if err != nil {
+		return nil, errors.Join(err, s.close())
 	}
-	k := nodesConfig{Scenario: f.scenario(), Sink: network.Address(f.sinkAt), Route: f.route(at)}
+	k := nodesConfig{Scenario: f.scenario(), Sink: network.Address(f.sinkAt), Route: way}
 	s.begin = func(ctx context.Context, life int) (*process.Process, error) {
 		k.Share = f.share(fmt.Sprintf("%s.%d", s.name, life))
-		k.Share.Life, k.Share.Here, k.Share.Stalls = life, s.nodes, s.proxy == nil
+		k.Share.Life, k.Share.Here, k.Share.Stalls = life, s.nodes, len(s.proxies) == 0
 		k.History, k.Notes = f.path(historyFile, k.Share.Name), f.path(notesFile, k.Share.Name)
 		text, err := json.Marshal(&k)
 		if err != nil {
@@ -109,9 +106,14 @@ func (f *fleet) newNodeSlot(index int) (*slot, error) {
 	return s, nil
 }
 
-// route is how to reach the store by way of an address.
-func (f *fleet) route(at string) route {
-	return route{Server: network.Address(at), Tokens: f.backend.tokens(), Store: f.o.Store.Name, Shared: f.backend.shared()}
+// listen places a proxy before a member of the store, and returns its address.
+func (s *slot) listen(to string) (string, error) {
+	p, err := proxy.Listen(to)
+	if err != nil {
+		return "", err
+	}
+	s.proxies = append(s.proxies, p)
+	return p.Address(), nil
 }
 
 // share is what all processes have in common.
@@ -132,7 +134,7 @@ func (f *fleet) serve(data, tokens string, at func(address string)) func(context
 		if err != nil {
 			return nil, err
 		}
-		bounded, cancel := context.WithTimeout(ctx, startPatience)
+		bounded, cancel := context.WithTimeout(ctx, f.startPatience())
 		defer cancel()
 		line, err := p.Line(bounded)
 		if err != nil {
@@ -213,10 +215,11 @@ func (s *slot) tell(ctx context.Context, word string) error {
 	return nil
 }
 
-// close ends the proxy.
+// close ends the proxies.
 func (s *slot) close() error {
-	if s.proxy == nil {
-		return nil
+	var errs []error
+	for _, p := range s.proxies {
+		errs = append(errs, p.Close())
 	}
-	return s.proxy.Close()
+	return errors.Join(errs...)
 }

@@ -32,6 +32,10 @@ type Store struct {
 	// connects one to a cluster that another has opened, which is a [Sharer] and said
 	// how.
 	Connect func(ctx context.Context, c clock.Clock, shared string) (store.Engine, error)
+	// Through, when not nil, is for a store whose connections can be led elsewhere: it
+	// returns what Connect is told with another address for each of the store's members,
+	// that which via returns for the member's own. Both are host:port.
+	Through func(shared string, via func(member string) (string, error)) (string, error)
 }
 
 // Sharer is a [Cluster] that other processes can reach.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,16 +28,16 @@ type flags struct {
 	crashEvery time.Duration
 }
 
-// etcdStore is the store that this command adds to simrun.
-func etcdStore() command.Store {
+// soakStore is etcd for soak.
+func soakStore() command.SoakStore {
 	var f flags
-	return command.Store{
+	return command.SoakStore{
 		Name: "etcd",
 		Flags: func(fs *pflag.FlagSet) {
 			fs.StringSliceVar(&f.endpoints, "etcd-endpoints", nil, "members of an etcd cluster, as `host:port,...` (default: a cluster of three inside this process)")
 			fs.DurationVar(&f.crashEvery, "etcd-crash-every", 0, "stop a member of the cluster inside this process so often, and restart it (default: never)")
 		},
-		Open: f.open, Data: f.data, Serve: serve, Connect: connect,
+		Open: f.open, Data: f.data, Serve: serve, Connect: connect, Through: through,
 	}
 }
 
@@ -60,6 +61,30 @@ func connect(ctx context.Context, c clock.Clock, how string) (store.Engine, erro
 		return nil, fmt.Errorf("connect to etcd: %w", err)
 	}
 	return etcd.Open(ctx, etcd.Options{Endpoints: s.Endpoints, Namespace: s.Namespace, Clock: c})
+}
+
+// errNoWay: a proxy of a soak of many processes is reached by TCP.
+var errNoWay = errors.New("--etcd-endpoints: with --processes each member must be host:port")
+
+// through leads the connections to each member by way of another address. The client
+// asks no member for the addresses of the others, and so stays there.
+func through(how string, via func(string) (string, error)) (string, error) {
+	var s shared
+	if err := json.Unmarshal([]byte(how), &s); err != nil {
+		return "", fmt.Errorf("lead connections to etcd elsewhere: %w", err)
+	}
+	for i, endpoint := range s.Endpoints {
+		member := strings.TrimPrefix(endpoint, "http://")
+		if strings.Contains(member, "://") {
+			return "", fmt.Errorf("%w: %s", errNoWay, endpoint)
+		}
+		at, err := via(member)
+		if err != nil {
+			return "", err
+		}
+		s.Endpoints[i] = at
+	}
+	return s.String(), nil
 }
 
 // data is where a process of a soak of many has a cluster, unless there is one already.
