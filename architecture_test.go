@@ -60,8 +60,8 @@ var table = []row{
 	{folder: "scenario/programtest", may: []string{"scenario"}, modules: []string{"pgregory.net/rapid"}},
 	{folder: "scale", may: []string{"linearizability", "registry", "sim/simstore", "store/memory"}},
 	{folder: "mutants", modules: []string{"golang.org/x/tools/txtar"}},
-	{folder: "cmd/internal/build"},
-	{folder: "cmd/kelpied/daemon", may: []string{"cmd/internal/build", "network/httpnet", "network/credentials", "store/disk", "store/fdb", "store/remote"}, modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}},
+	{folder: "cmd"}, // its internal folder: what several commands share
+	{folder: "cmd/kelpied/daemon", may: []string{"network/httpnet", "network/credentials", "store/disk", "store/fdb", "store/remote"}, modules: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}},
 	{folder: "cmd/kelpied", may: []string{"cmd/kelpied/daemon"}},
 	{folder: "cmd/simrun/command", allAbove: true, modules: []string{
 		"github.com/schollz/progressbar/v3", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term",
