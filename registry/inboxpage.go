@@ -117,8 +117,8 @@ func (s *Session) handOut(ctx context.Context, p *inboxPage, yield func(*Claim, 
 	return true, nil
 }
 
-// takeFrom returns the handle of an actor of the page if nobody had one before, as adopt
-// does, and nil if there is nothing to hand out.
+// takeFrom returns the handle of an actor of the page if nobody has had it before, and
+// nil if there is nothing to hand out.
 func (s *Session) takeFrom(ctx context.Context, p *inboxPage, actor ActorID) (*Claim, error) {
 	leave, err := s.enterFrom(ctx, p, actor)
 	if err != nil {
@@ -135,7 +135,8 @@ func (s *Session) takeFrom(ctx context.Context, p *inboxPage, actor ActorID) (*C
 	seen, ok := p.rows[actor]
 	delete(p.rows, actor)
 	s.mu.Unlock()
-	c, fresh := (*Claim)(nil), false
+	var c *Claim
+	var fresh bool
 	if !ok {
 		c, fresh, _, err = s.adoptInTurn(ctx, actor, s.accepting(actor))
 	} else {
