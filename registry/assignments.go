@@ -23,10 +23,10 @@ const assignmentRows = 64
 // or that Claim returned, is not returned here. An actor for which nobody asks
 // stays this session's, and idle, until the session ends.
 //
-// It costs a read and a watch for each change, and a read every PollEvery.
-// Failures of the store are waited out. The last element is an error: that of ctx
-// when it ends, [ErrSessionLost] when the session does, [ErrCorrupt] or the
-// store's when it was closed.
+// It costs two round trips and a watch for each change and for every 64 actors that
+// wait, and a read every PollEvery. Failures of the store are waited out. The last
+// element is an error: that of ctx when it ends, [ErrSessionLost] when the session does,
+// [ErrCorrupt] or the store's when it was closed.
 func (s *Session) Assignments(ctx context.Context) iter.Seq2[*Claim, error] {
 	return func(yield func(*Claim, error) bool) {
 		ctx, stop := s.within(ctx)
@@ -77,10 +77,12 @@ func (s *Session) within(ctx context.Context) (both context.Context, stop func()
 // since. going means that the consumer wants more.
 func (s *Session) receive(ctx context.Context, yield func(*Claim, error) bool) (watch store.Watch, going bool, err error) {
 	space := s.r.keys.inbox(s.id.node, s.id.incarnation)
-	begin, end := append(slices.Clone(space), 0), append(slices.Clone(space), 0xff)
-	for more := true; more; {
-		var rows []store.KeyValue
+	begin := append(slices.Clone(space), 0)
+	going = true
+	for more := true; more && going; {
 		first := watch == nil
+		p := s.beginPage()
+		next := begin
 		_, err := s.r.db.Transact(ctx, func(tx store.Tx) (err error) {
 			if first {
 				if watch != nil {
@@ -90,39 +92,35 @@ func (s *Session) receive(ctx context.Context, yield func(*Claim, error) bool) (
 					return err
 				}
 			}
-			rows, more, err = tx.GetRange(begin, end, store.RangeOptions{Limit: assignmentRows})
+			next, more, err = s.readPage(tx, p, begin)
 			return err
 		})
+		if err == nil {
+			begin = next
+			going, err = s.handOut(ctx, p, yield)
+		}
+		s.endPage(p)
 		if err != nil {
 			return watch, true, err
 		}
-		for _, kv := range rows {
-			begin = append(slices.Clone(kv.Key), 0)
-			actor, err := actorOf(kv.Key, space)
-			if err != nil {
-				return watch, true, err
-			}
-			c, fresh, _, err := s.adopt(ctx, actor)
-			switch {
-			case err != nil:
-				return watch, true, err
-			case fresh && !yield(c, nil):
-				return watch, false, nil
-			}
-		}
 	}
-	return watch, true, nil
+	return watch, going, nil
 }
 
 // adopt returns the handle of an actor that this session owns and whose holder
 // believes in it. fresh means that the session was given the actor and nobody had
 // the handle before. Otherwise c is nil, and owner is who owns the actor.
 func (s *Session) adopt(ctx context.Context, actor ActorID) (c *Claim, fresh bool, owner Owner, err error) {
-	return s.adoptTo(ctx, actor, func(t Token, payload []byte) *Claim {
+	return s.adoptTo(ctx, actor, s.accepting(actor))
+}
+
+// accepting makes the handle of an actor that the session was given, and accepts it.
+func (s *Session) accepting(actor ActorID) func(Token, []byte) *Claim {
+	return func(t Token, payload []byte) *Claim {
 		c := s.handle(actor, t, payload)
 		s.accept(c)
 		return c
-	})
+	}
 }
 
 // adoptTo is adopt with the function that makes a fresh handle.
@@ -132,6 +130,11 @@ func (s *Session) adoptTo(ctx context.Context, actor ActorID, fromInbox func(Tok
 		return nil, false, Owner{}, err
 	}
 	defer leave()
+	return s.adoptInTurn(ctx, actor, fromInbox)
+}
+
+// adoptInTurn is adoptTo, called in the actor's turn.
+func (s *Session) adoptInTurn(ctx context.Context, actor ActorID, fromInbox func(Token, []byte) *Claim) (c *Claim, fresh bool, owner Owner, err error) {
 	var (
 		me  *sessionRecord
 		rec *actorRecord
@@ -158,16 +161,22 @@ func (s *Session) adoptTo(ctx context.Context, actor ActorID, fromInbox func(Tok
 	if !s.owns(me, rec) {
 		return nil, false, owner, nil
 	}
+	c, fresh = s.adoptRecord(actor, rec, row, fromInbox)
+	return c, fresh, owner, nil
+}
+
+// adoptRecord is adoptTo with the record, which is this session's own, and the row.
+func (s *Session) adoptRecord(actor ActorID, rec *actorRecord, row *inboxRecord, fromInbox func(Token, []byte) *Claim) (c *Claim, fresh bool) {
 	last := s.lastHandle(actor)
 	switch {
 	case last != nil && last.token == rec.token() && last.Valid():
-		return last, false, owner, nil
+		return last, false
 	case last != nil && last.token == rec.token() && !s.keptBack(last):
-		return nil, false, owner, nil // its holder is giving it up
+		return nil, false // its holder is giving it up
 	case !row.brings(rec):
-		return nil, false, owner, nil // what a claim in doubt has got, and which is being settled
+		return nil, false // what a claim in doubt has got, and which is being settled
 	}
-	return fromInbox(rec.token(), row.payload), true, owner, nil
+	return fromInbox(rec.token(), row.payload), true
 }
 
 // keptBack reports whether a drain has made the handle, to pass on what nobody has

@@ -65,6 +65,10 @@ const transactionSteps = 2
 // turn to revoke it, does not die in between. If it does, either takes longer by
 // (9/8·LookEvery + U)/(1−MaxDrift), at most.
 //
+// U is what the processes that wait make of it by their last eight renewals. Both suppose
+// that of these no more than one took longer than 2·storeTime, because the process stood
+// still, or the store, at some time before.
+//
 // Both suppose, too, that the limit of revocations is not reached. While it is, a
 // session stays until the window ends, TTL·(1+MaxDrift)/(1−MaxDrift) after it was
 // opened at most and the time of one look.

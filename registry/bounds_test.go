@@ -94,11 +94,29 @@ func TestFailOverTakesNoLongerThanItsBound(t *testing.T) {
 		drift = 0.05
 		way   = 5 * time.Millisecond
 	)
-	for _, nodes := range []int{1, 500} {
+	for _, c := range []struct {
+		nodes  int
+		paused bool // the waiter stands still in the middle of one of its renewals, long before
+	}{{1, false}, {500, false}, {500, true}} {
 		var bound time.Duration
+		nodes, paused := c.nodes, 0
 		took := longest(t, drift, way, func(w *wire, rate int64, done func()) {
 			o := registry.Options{TTL: ttl, MaxDrift: drift, Monitors: -1}
-			w.node("waiter", rate, o, func(ctx context.Context, h *sim.Host, r *registry.Registry, s *registry.Session) {
+			var waiter *sim.Process
+			standStill := func(e store.Engine) store.Engine {
+				if !c.paused {
+					return e
+				}
+				return &faulty{Engine: e, commit: func(commit func() error) error {
+					if at := w.world.Now(); at > 3*time.Second && at < 3*time.Second+ttl/3 {
+						w.world.After(0, "stand still", waiter.Pause)
+						w.world.After(ttl/10, "go on", waiter.Resume)
+						paused++
+					}
+					return commit()
+				}}
+			}
+			waiter = w.nodeOver(standStill, "waiter", rate, o, func(ctx context.Context, h *sim.Host, r *registry.Registry, s *registry.Session) {
 				bound = r.Bounds(2*way, nodes).FailOver
 				if nodes > 1 {
 					// It ranks itself among nodes of which no other waits.
@@ -122,7 +140,10 @@ func TestFailOverTakesNoLongerThanItsBound(t *testing.T) {
 			})
 		})
 		if took > bound || took < bound-bound/8 {
-			t.Errorf("among %d nodes the longest fail-over took %v, the bound is %v: want no more, and not much less", nodes, took, bound)
+			t.Errorf("among %d nodes, paused %v, the longest fail-over took %v, the bound is %v: want no more, and not much less", nodes, c.paused, took, bound)
+		}
+		if c.paused && paused < 400 {
+			t.Errorf("the waiter stood still in %d of 400 runs", paused)
 		}
 	}
 }

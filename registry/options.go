@@ -85,9 +85,10 @@ type Options struct {
 	// that became free while they waited for it, the revocation of a session. A
 	// node waits U·log2(1+r) and a jitter of U/4, r being how many live nodes rank
 	// before it, and 14·U at most; and U more to revoke a session that another node has
-	// marked as degraded, which then has the first turn. Then it reads again. U is Stagger, or twice what a
-	// transaction of the process takes by its renewals when that is longer, as far as
-	// 14·U stays below TTL. Who finds an actor free, and has not seen it held, waits by
+	// marked as degraded, which then has the first turn. Then it reads again. U is Stagger,
+	// or twice what a transaction of the process takes when that is longer, as far as 14·U
+	// stays below TTL; what it takes is the second longest of the last eight renewals, so
+	// that one in which the process stood still does not count. Who finds an actor free, and has not seen it held, waits by
 	// the latter alone. Above 0, and 14·Stagger must be below TTL. Default: TTL/200.
 	Stagger time.Duration
 

@@ -1,7 +1,7 @@
 package registry
 
 import (
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -10,25 +10,45 @@ import (
 // takes, each process learns from the transactions that it makes anyhow: its joins
 // and renewals, which read and write as a claim does.
 
-// pace is what a transaction of this process takes, by what it last saw: the longest,
-// which each shorter one lowers by an eighth. It is safe for use from several tasks.
-type pace struct{ longest atomic.Int64 }
+// paceMemory is how many transactions a process remembers.
+const paceMemory = 8
 
-// paceDecay divides what one shorter transaction takes off.
-const paceDecay = 8
+// pace is what a transaction of this process takes: the second longest of those that it
+// remembers. The longest may be one in which the process stood still, or the store for
+// once, and those who wait their turn would pay for that long after. It is safe for use
+// from several tasks.
+type pace struct {
+	mu   sync.Mutex
+	took [paceMemory]time.Duration // the newest replaces the oldest
+	n    int                       // how many there have been
+}
 
 // see notes that a transaction, all of one attempt, took d.
 func (p *pace) see(d time.Duration) {
-	for {
-		was := p.longest.Load()
-		if p.longest.CompareAndSwap(was, max(int64(d), was-was/paceDecay)) {
-			return
-		}
-	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.took[p.n%paceMemory] = d
+	p.n++
 }
 
-// time returns what a transaction takes; zero before the first.
-func (p *pace) time() time.Duration { return time.Duration(p.longest.Load()) }
+// time returns what a transaction takes: the only one, when there was but one, and zero
+// before the first.
+func (p *pace) time() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var longest, second time.Duration
+	for _, d := range p.took[:min(p.n, paceMemory)] {
+		if d > longest {
+			longest, second = d, longest
+		} else {
+			second = max(second, d)
+		}
+	}
+	if p.n == 1 {
+		return longest
+	}
+	return second
+}
 
 // turnTransactions is how many transactions a turn is long, at least.
 const turnTransactions = 2

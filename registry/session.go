@@ -78,6 +78,7 @@ type Session struct {
 	accepted []*Claim                // given actors whose inbox rows are to be cleared
 	clearing bool                    // a task clears them
 	drains   int                     // calls of Drain under way
+	pages    []*inboxPage            // of the inbox, from which handles are made
 }
 
 func newSession(r *Registry, n NodeID, rec *sessionRecord, o JoinOptions, began time.Duration) *Session {
@@ -264,12 +265,22 @@ func (s *Session) event(k EventKind) Event {
 // way and keeps others out until leave is called: one actor's operations do not
 // overtake each other inside a session.
 func (s *Session) enter(ctx context.Context, a ActorID) (leave func(), err error) {
+	return s.enterFrom(ctx, nil, a)
+}
+
+// enterFrom is enter to take an actor from a page of the inbox, if that is not nil.
+func (s *Session) enterFrom(ctx context.Context, from *inboxPage, a ActorID) (leave func(), err error) {
 	mine := s.r.host.NewEvent()
 	for {
 		s.mu.Lock()
 		theirs, taken := s.busy[a]
 		if !taken {
 			s.busy[a] = mine
+			for _, p := range s.pages {
+				if p != from {
+					p.touch(a)
+				}
+			}
 		}
 		s.mu.Unlock()
 		if !taken {

@@ -203,6 +203,20 @@ var catalogue = []Scenario{
 		},
 	},
 	{
+		Name:  "drain-cut-short",
+		About: "drains are cut short while claims of what the node is given are in doubt, and are taken up again, or not",
+		Sometimes: []string{
+			"unknown", "given-back", "placed", "transferred", "accepted", "claimed-given", "drained", "drain-moved", "drain-kept", "drain-given-up",
+			"drained-at-last", "draining-refused", "passed-on", "left", "rejoined", "doubt-applied", "doubt-dropped", "audited",
+		},
+		MinSeeds: 200,
+		shape: shape{
+			nodes: 4, workers: 2, actors: 3, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
+			think: 400 * time.Millisecond, faults: 3, menu: crossingFaults, also: cutShorts, together: true, cutShort: true,
+			mix: mix{use: 1, lookup: 1},
+		},
+	},
+	{
 		Name:  "remote",
 		About: "the store is behind two servers, which crash, and whose requests and answers are lost, late and doubled",
 		Sometimes: []string{

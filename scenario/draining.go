@@ -17,10 +17,12 @@ import (
 type tally struct {
 	moved, moveUnknown int
 	freed              int // perhaps, and perhaps by the settling of a claim in doubt
+	freedUnaccepted    int // for sure, of what was given to the session and nobody had the handle of
 }
 
 // drain gives everything away, with as many tries as a patient operator makes, the
-// first of which may be cut short; then the node leaves.
+// first of which may be cut short; then the node leaves. Half of those that were cut
+// short are not taken up again, and the node goes on.
 func (l *life) drain(ctx context.Context, st Step) {
 	if l.givesAway != "" {
 		return
@@ -48,6 +50,10 @@ func (l *life) drain(ctx context.Context, st Step) {
 		if ctx.Err() != nil || r.quiet() || !s.Valid() {
 			return
 		}
+		if st.Within != 0 && r.world.Draw("drain-given-up", l.n.key, uint64(r.operations))%2 == 0 {
+			r.happened(evDrainGivenUp)
+			return
+		}
 		st.Within = 0
 	}
 	if l.session == s {
@@ -62,6 +68,7 @@ func (l *life) drainOnce(ctx context.Context, s *registry.Session, st Step, o re
 	ctx, cancel := l.brief(ctx, st)
 	defer cancel()
 	r, before := l.n.r, l.gave
+	clear(l.superseded)
 	last := registry.Drained{}
 	o.Progress = func(d registry.Drained) {
 		if d.Moved < last.Moved || d.Released < last.Released || d.Moved+d.Released+d.Gone < last.Moved+last.Released+last.Gone {
@@ -73,6 +80,9 @@ func (l *life) drainOnce(ctx context.Context, s *registry.Session, st Step, o re
 	moved, unknown, freed := l.gave.moved-before.moved, l.gave.moveUnknown-before.moveUnknown, l.gave.freed-before.freed
 	if d.Moved < moved || d.Moved > moved+unknown || d.Released > freed {
 		r.world.Fail("drain-miscounts", fmt.Errorf("it says %+v (error: %s); it moved %d and perhaps %d more, and freed %d at most", d, fmt.Sprint(err), moved, unknown, freed))
+	}
+	if n := l.gave.freedUnaccepted - before.freedUnaccepted; n > d.Released {
+		r.world.Fail("given-and-given-back", fmt.Errorf("%q freed %d actors that it was given and nobody had accepted; its drain says %+v (error: %s)", s.Node(), n, d, fmt.Sprint(err)))
 	}
 	if err == nil && (d.Left != 0 || len(d.Kept) != 0) || len(d.Kept) > d.Left && d.Left >= 0 && !errors.Is(err, registry.ErrSessionLost) {
 		r.world.Fail("drain-miscounts", fmt.Errorf("it says %+v (error: %s)", d, fmt.Sprint(err)))
@@ -99,6 +109,41 @@ func (l *life) demandDrained(ctx context.Context, s *registry.Session) {
 		if owned.Owner.Incarnation == s.Incarnation() {
 			r.world.Fail("owned-after-drain", fmt.Errorf("%q owns %q after it has drained", s.Node(), owned.Actor))
 		}
+	}
+}
+
+// drainsWithin bounds how long it may take a session that has begun to drain to come to
+// an end of it, in a world without faults: the recovery of a store, hand-offs that have
+// not returned, and a few attempts.
+const drainsWithin = 5 * time.Second
+
+// demandDrains checks that a session which has begun to drain can give away what it
+// still owns: whatever became of a drain before is not in the way of another.
+func (l *life) demandDrains(ctx context.Context) {
+	r, s := l.n.r, l.session
+	if s == nil {
+		return
+	}
+	if _, ok := r.give.draining[l.self()]; !ok {
+		return
+	}
+	deadline := max(l.now(), chaosEnds) + drainsWithin
+	for ctx.Err() == nil && s.Valid() {
+		if l.givesAway == "" {
+			l.givesAway = "drain"
+			d, err := l.drainOnce(ctx, s, Step{}, registry.DrainOptions{HandOff: l.instantHandOff})
+			l.givesAway = ""
+			if err == nil {
+				r.happened(evDrainedAtLast)
+				l.demandDrained(ctx, s)
+				return
+			}
+			if l.now() > deadline && ctx.Err() == nil && s.Valid() {
+				r.world.Fail("drain-stuck", fmt.Errorf("%v after the workload has ended a drain of %q says %+v: %w", l.now()-chaosEnds, l.n.id, d, err))
+				return
+			}
+		}
+		l.sleep(ctx, drainsWithin/20)
 	}
 }
 
@@ -174,13 +219,41 @@ func (l *life) freed(e registry.Event) {
 		return
 	}
 	l.ends[actor] = 0
+	key := holding{actor, e.Token}
 	switch {
 	case e.Err == nil:
 		l.gave.freed++
+		if r.wasGiven(key) && r.hand.got[key] == "" {
+			l.gave.freedUnaccepted++
+		}
 		r.happened(evDrainFreed)
 		r.monitor.Dropped(string(e.Actor), uint64(e.Token))
 	case errors.Is(e.Err, registry.ErrUnknown):
 		l.gave.freed++
+	}
+	if e.Err != nil {
+		l.notGivenAway(key, e.Err)
+	}
+}
+
+// supersededTries bounds how often one drain may try to give an ownership away by a
+// handle that turns out to be superseded: once, and once more for each claim that comes
+// in between.
+const supersededTries = 10
+
+// notGivenAway takes up that a drain has failed to give an actor away. If that is sure,
+// and nobody had accepted the actor, it waits for somebody to do so.
+func (l *life) notGivenAway(key holding, err error) {
+	if errors.Is(err, registry.ErrSuperseded) {
+		if l.superseded[key]++; l.superseded[key] > supersededTries {
+			l.n.r.world.Fail("drain-in-circles", fmt.Errorf("it has tried token %v of %q %d times: %w", key.token, l.n.r.actors[key.actor], l.superseded[key], err))
+		}
+	}
+	if errors.Is(err, registry.ErrUnknown) {
+		l.unsure[key] = true
+	}
+	if !l.unsure[key] {
+		delete(l.adopted, key)
 	}
 }
 
@@ -206,6 +279,7 @@ func (l *life) moveEnded(e registry.Event, began time.Duration) {
 		r.happened(evTargetRefused)
 	}
 	if e.Err != nil {
+		l.notGivenAway(holding{actor, e.Token}, e.Err)
 		return
 	}
 	l.gave.moved++

@@ -161,14 +161,25 @@ func (l *life) transferClaim(ctx context.Context, c *registry.Claim, m move) boo
 
 // made notes that a transfer has made a token.
 func (r *run) made(m move, token registry.Token) {
-	key := holding{m.actor, token}
-	r.hand.made[key] = m.payload
 	r.tokens[m.actor] = append(r.tokens[m.actor], token)
 	r.acquired(m.actor, token, m.to)
+	r.sent(m, token)
+}
+
+// sent notes what was sent along with a token.
+func (r *run) sent(m move, token registry.Token) {
+	key := holding{m.actor, token}
+	r.hand.made[key] = m.payload
 	if got, ok := r.hand.got[key]; ok && got != m.payload {
 		r.wrongPayload(key, got, m.payload)
 	}
 	r.checkGivenBack(key)
+}
+
+// wasGiven reports whether an ownership is known to be a gift.
+func (r *run) wasGiven(key holding) bool {
+	t := r.tenures[key]
+	return r.hand.made[key] != "" || t != nil && t.given
 }
 
 // gaveBack notes that a session has given an actor back for which nobody had a
@@ -211,8 +222,10 @@ func (r *run) wrongPayload(key holding, got, want string) {
 // accept takes up what a session is given, as long as it lives.
 func (l *life) accept(ctx context.Context, s *registry.Session) {
 	r := l.n.r
-	// Half begin late, so that claims find what the session was given.
-	if r.world.Draw("late-acceptor", l.n.key, uint64(s.Incarnation()))%2 == 0 {
+	// Half begin late, so that claims find what the session was given, and drains most of
+	// the time.
+	late := r.world.Draw("late-acceptor", l.n.key, uint64(s.Incarnation())) % 4
+	if late%2 == 0 || late == 1 && r.shape.cutShort {
 		l.sleep(ctx, min(4*r.shape.ttl, max(0, chaosEnds-l.now())))
 	}
 	for c, err := range s.Assignments(ctx) {
@@ -340,7 +353,7 @@ func (l *life) demandAccepted(ctx context.Context) {
 }
 
 // has reports whether the process was handed out a handle of the ownership, or gives
-// it away by a drain that has found it in the inbox.
+// it away, or may have done so, by a drain that has found it in the inbox.
 func (l *life) has(actor int, token registry.Token) bool {
 	for _, c := range l.n.granted {
 		if c.Actor() == l.n.r.actors[actor] && c.Token() == token {

@@ -43,7 +43,8 @@ type life struct {
 	held    []*registry.Claim        // by actor; nil when none
 	undone  []*registry.Claim        // by actor; a claim whose release or transfer failed or is in doubt
 	handed  map[holding]string       // the payload of what a drain or a rebalance gives away
-	adopted map[holding]bool         // given away by a drain that has found it in the inbox
+	adopted map[holding]bool         // a drain has found it in the inbox, and has given it away or may have
+	unsure  map[holding]bool         // a drain has left it in doubt whether it gave it away
 	moves   []move                   // by actor; the transfer, if it was one
 	moving  []bool                   // by actor; a transfer is under way
 	moved   []store.Version          // version of the last transfer seen, by actor
@@ -56,6 +57,7 @@ type life struct {
 
 	givesAway  string // "drain" or "rebalance" while one is under way
 	gave       tally
+	superseded map[holding]int // how often the drain under way has met a handle that is superseded
 	roundRobin registry.RoundRobin
 
 	doubtful bool          // the outcome of a join stayed unknown
@@ -97,6 +99,10 @@ func (n *node) newLife(h *sim.Host) *life {
 		undone:  make([]*registry.Claim, n.r.shape.actors),
 		handed:  make(map[holding]string),
 		adopted: make(map[holding]bool),
+		unsure:  make(map[holding]bool),
+
+		superseded: make(map[holding]int),
+
 		started: make(map[uint64]time.Duration),
 		moves:   make([]move, n.r.shape.actors),
 		moving:  make([]bool, n.r.shape.actors),
@@ -201,6 +207,7 @@ func (l *life) giveBack(ctx context.Context) {
 	}
 	l.demandSettled(ctx)
 	l.demandAccepted(ctx)
+	l.demandDrains(ctx)
 	for range giveBackTries {
 		if ctx.Err() != nil || l.session == nil || l.leave(ctx) {
 			return

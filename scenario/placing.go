@@ -65,6 +65,7 @@ func (l *life) place(ctx context.Context, st Step) {
 	switch {
 	case res.Outcome == linearizability.OutcomeOK && p.New:
 		r.happened(evPlaced)
+		r.sent(m, p.Owner.Token)
 	case res.Outcome == linearizability.OutcomeOK:
 		r.happened(evFound)
 	case errors.Is(err, registry.ErrNoNode):

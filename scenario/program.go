@@ -189,9 +189,12 @@ func (s Scenario) Program(seed uint64) Program {
 			var script []Step
 			script, all = all[:steps:steps], all[steps:]
 			for i := range script {
-				if sh.crossing {
+				switch {
+				case sh.crossing:
 					script[i] = sh.crossingStep(r, i, node, worker)
-				} else {
+				case sh.cutShort:
+					script[i] = sh.cutShortStep(r, i, node, worker)
+				default:
 					script[i] = sh.step(r, i)
 				}
 			}

@@ -36,6 +36,9 @@ type shape struct {
 	together bool
 	// crossing draws the steps of a beat so that they cross each other; with together.
 	crossing bool
+	// cutShort draws the steps of rounds of beats, in each of which a drain is cut short;
+	// with together.
+	cutShort bool
 	// batches makes a quarter of the claims one of all actors at once, and nodes give
 	// back all that they have in one call.
 	batches bool

@@ -69,6 +69,8 @@ const (
 	evDrainFreed                     // … or released it
 	evDrainKept                      // … or ended with actors left
 	evDrainResumed                   // … and another has finished its work
+	evDrainGivenUp                   // … or nobody has, and the node went on
+	evDrainedAtLast                  // … but at the end of the workload
 	evDrainRefused                   // a session that drains refused a claim
 	evPassedOn                       // a drain moved an actor that nobody had accepted
 	evRebalanced                     // a rebalance moved an actor
@@ -91,7 +93,7 @@ var eventNames = [eventCount]string{
 	"transfer-found", "transfer-redone", "target-refused", "crashed-in-transfer", "batch-split",
 	"told-joining", "told-ready", "told-left", "told-failed", "told-degraded", "told-recovered", "told-draining", "told-forgotten",
 	"resumed", "compacted", "late-row", "agreed", "snapshot-agreed", "monitor-revoked", "marked", "unmarked", "swept", "forgotten", "conflicted", "revoke-limited", "revoke-limit-over",
-	"placed", "found", "no-node", "full", "drained", "drain-moved", "drain-freed", "drain-kept", "drain-resumed",
+	"placed", "found", "no-node", "full", "drained", "drain-moved", "drain-freed", "drain-kept", "drain-resumed", "drain-given-up", "drained-at-last",
 	"draining-refused", "passed-on", "rebalanced",
 	"copied", "stranger", "switched", "remote-doubt", "batched", "asked-again", "audited",
 }
