@@ -90,6 +90,8 @@ func ExampleKinds() {
 	// 	a call of Target to the store takes up to Amount longer
 	// server-crash (Target, For)
 	// 	Target, a server of the store, is down for For
+	// server-drain (Target, For)
+	// 	Target, a server of the store, ends in order, with what is under way or after For, and is back after For
 	// throttle (Target, For, Amount: 0 to 1 probability)
 	// 	the store turns a request of Target away with probability Amount
 }

@@ -32,6 +32,7 @@ const (
 	StoreUnavailable Kind = "store-unavailable"
 	StoreSlow        Kind = "store-slow"
 	ServerCrash      Kind = "server-crash"
+	ServerDrain      Kind = "server-drain"
 	Throttle         Kind = "throttle"
 )
 
@@ -147,6 +148,10 @@ var table = []Spec{
 	{
 		Kind: ServerCrash, Store: true, Lasts: true,
 		About: "Target, a server of the store, is down for For",
+	},
+	{
+		Kind: ServerDrain, Store: true, Lasts: true,
+		About: "Target, a server of the store, ends in order, with what is under way or after For, and is back after For",
 	},
 	{
 		Kind: Throttle, Store: true, Lasts: true,

@@ -54,7 +54,7 @@ func TestTableOfKindsIsSound(t *testing.T) {
 	constants := []faults.Kind{
 		faults.Crash, faults.Pause, faults.Cut, faults.Partition, faults.SlowLink, faults.Loss, faults.Duplicate,
 		faults.Reorder, faults.Reset, faults.WallJump, faults.ClockRate, faults.StoreUnknown, faults.StoreLate,
-		faults.StoreConflict, faults.StoreUnavailable, faults.StoreSlow, faults.ServerCrash, faults.Throttle,
+		faults.StoreConflict, faults.StoreUnavailable, faults.StoreSlow, faults.ServerCrash, faults.ServerDrain, faults.Throttle,
 	}
 	var rows []faults.Kind
 	for _, s := range faults.Kinds() {

@@ -144,6 +144,9 @@ func (t *settling) attempt(tx store.Tx) error {
 		s.r.overtake(tx, t.actor)
 		return nil
 	}
+	if t.began && t.about.Token != rec.token() {
+		t.overtaken()
+	}
 	if !t.began {
 		t.began = true
 		t.about.Token, t.about.ID = rec.token(), s.r.lastID.Add(1)
@@ -168,6 +171,16 @@ func (t *settling) keeps(tx store.Tx, me *sessionRecord, rec *actorRecord) (bool
 	}
 	row, err := s.r.readInbox(tx, s.id, t.actor)
 	return row.brings(rec), err
+}
+
+// overtaken tells that the claim in doubt came before the transaction that gives back
+// the record which the claim replaced. That one read the record, so it has no effect,
+// nor will it have, and is in doubt no more.
+func (t *settling) overtaken() {
+	e := t.about
+	e.Kind, e.Err = EventGiveBackEnd, fmt.Errorf("%w: a claim in doubt has replaced the record", ErrNotOwner)
+	t.s.r.emit(e)
+	t.began, t.doubt = false, false
 }
 
 // overtake makes what is still on its way to the actor's record, and has read it,

@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -155,6 +156,97 @@ func TestReleaseInDoubtIsSupersededByAnAbandonedClaim(t *testing.T) {
 			}
 		})
 	}
+}
+
+// overtakenSettling has a session release an actor and claim it again, both in doubt, and
+// lets that claim take effect when the session is about to give back the record before.
+// Then comes next in place of the commit. It returns the handle that was released.
+func (c *client) overtakenSettling(ctx context.Context, s *registry.Session, a registry.ActorID, next func(commit func() error) error) *registry.Claim {
+	c.b.t.Helper()
+	first := c.claim(ctx, s, a)
+	octx, cancel := c.h.WithCancel(ctx)
+	c.faulty.commit = func(func() error) error {
+		c.faulty.commit = nil
+		cancel(nil)
+		return store.ErrCommitUnknown
+	}
+	wantErr(c.b.t, "release", first.Release(octx), registry.ErrUnknown)
+	c.faulty.late = true
+	late := c.abandonClaim(ctx, s, a, false)
+	c.faulty.commit = func(commit func() error) error {
+		c.faulty.commit = nil
+		if err := late(); err != nil {
+			c.b.t.Errorf("the late claim: %v", err)
+		}
+		return next(commit)
+	}
+	return first
+}
+
+// What is given back in the end is what the claim got, and that is what is told.
+func TestAClaimThatOvertakesTheGivingBackIsGivenBack(t *testing.T) {
+	for name, next := range map[string]func(commit func() error) error{
+		"a conflict": func(commit func() error) error { return commit() },
+		"in doubt":   func(func() error) error { return store.ErrCommitUnknown },
+	} {
+		newBench(t).run(func(ctx context.Context, c *client) {
+			first := c.overtakenSettling(ctx, c.join(ctx, "n1"), "a", next)
+			c.sleep(ctx, ttl/6)
+			var begun, without []registry.Token
+			for _, e := range c.events {
+				switch {
+				case e.Kind == registry.EventGiveBackStart:
+					begun = append(begun, e.Token)
+				case e.Kind == registry.EventGiveBackEnd && e.Err != nil:
+					wantErr(t, name, e.Err, registry.ErrNotOwner)
+					without = append(without, e.Token)
+				}
+			}
+			if len(begun) != 2 || begun[0] != first.Token() || begun[1] <= first.Token() ||
+				!slices.Equal(without, begun[:1]) || !slices.Equal(c.gaveBack(), begun[1:]) {
+				t.Errorf("%s: began to give back %v, of them without effect %v, gave back %v; released was %v", name, begun, without, c.gaveBack(), first.Token())
+			}
+			_, err := c.Lookup(ctx, "a")
+			wantErr(t, "lookup", err, registry.ErrUnowned)
+			if err := c.Check(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// The second attempt to give back is in doubt, and on its way while the session claims
+// the actor once more: it must not take the record from under the new handle.
+func TestAClaimIsSafeFromAnOvertakenGivingBackInDoubt(t *testing.T) {
+	newBench(t).run(func(ctx context.Context, c *client) {
+		var late func() error
+		s := c.join(ctx, "n1")
+		c.overtakenSettling(ctx, s, "a", func(commit func() error) error {
+			c.faulty.commit = func(commit func() error) error {
+				late = commit
+				c.faulty.commit = func(func() error) error { return store.ErrUnavailable }
+				return store.ErrCommitUnknown
+			}
+			return commit()
+		})
+		ended := func(e registry.Event) bool {
+			return e.Kind == registry.EventGiveBackEnd && errors.Is(e.Err, registry.ErrUnknown)
+		}
+		for !slices.ContainsFunc(c.events, ended) {
+			c.sleep(ctx, time.Millisecond)
+		}
+		c.faulty.commit = nil
+		cl := c.claim(ctx, s, "a")
+		if late() == nil {
+			t.Error("the late commit took effect")
+		}
+		if o, err := c.Lookup(ctx, "a"); err != nil || cl == nil || !cl.Valid() || o.Token != cl.Token() {
+			t.Errorf("lookup: %+v, %v", o, err)
+		}
+		if err := c.Check(ctx); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // A claim that fails for sure leaves the old handle its release.

@@ -150,6 +150,9 @@ type faulty struct {
 	store.Engine
 	// commit, when not nil, stands in for each Commit of a transaction that wrote.
 	commit func(commit func() error) error
+	// late has transactions that begin now outlive their contexts and what stood in for
+	// their Commit, so that this can take effect later.
+	late bool
 	// down makes every read and commit fail as unavailable.
 	down bool
 	// begin, when not nil, is called before each transaction begins.
@@ -170,13 +173,17 @@ func (f *faulty) Begin(ctx context.Context) store.Txn {
 	if f.begin != nil {
 		f.begin(ctx)
 	}
-	return &faultyTxn{Txn: f.Engine.Begin(ctx), f: f}
+	if f.late {
+		ctx = context.WithoutCancel(ctx)
+	}
+	return &faultyTxn{Txn: f.Engine.Begin(ctx), f: f, late: f.late}
 }
 
 type faultyTxn struct {
 	store.Txn
 	f     *faulty
 	wrote bool
+	late  bool
 }
 
 func (t *faultyTxn) Set(key, value []byte) {
@@ -231,7 +238,14 @@ func (t *faultyTxn) Commit() error {
 	if t.f.commit != nil && t.wrote {
 		return t.f.commit(t.Txn.Commit)
 	}
+	t.late = false
 	return t.Txn.Commit()
+}
+
+func (t *faultyTxn) Cancel() {
+	if !t.late {
+		t.Txn.Cancel()
+	}
 }
 
 // once makes the next commit that writes end unknown, applied or not.

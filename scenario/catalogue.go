@@ -220,13 +220,13 @@ var catalogue = []Scenario{
 		Name:  "remote",
 		About: "the store is behind two servers, which crash, and whose requests and answers are lost, late and doubled",
 		Sometimes: []string{
-			"copied", "stranger", "switched", "remote-doubt", "batched", "asked-again", "doubt-applied", "doubt-dropped",
+			"copied", "stranger", "switched", "remote-doubt", "batched", "asked-again", "batch-lost", "server-ended", "server-waited", "doubt-applied", "doubt-dropped",
 			"takeover", "revoked", "recovered", "lost", "rejoined", "moved", "released", "audited",
 		},
 		MinSeeds: 100,
 		shape: shape{
 			nodes: 4, remotes: 2, workers: 2, actors: 4, ttl: 3 * time.Second, drift: 0.01, rate: 10_000_000, exclusive: true,
-			think: time.Second, faults: 14, menu: remoteFaults, batches: true, hasty: true,
+			think: time.Second, faults: 14, menu: remoteFaults, also: remoteStrikes, batches: true, crowds: true, hasty: true,
 			mix: mix{claim: 5, wait: 4, use: 2, write: 3, guard: 3, release: 4, transfer: 1, lookup: 3, leave: 1},
 		},
 	},

@@ -84,6 +84,9 @@ func (n *node) main(_ context.Context, h *sim.Host) {
 	if n.r.shape.watch {
 		h.Go("watcher", l.watch)
 	}
+	if n.r.shape.crowds {
+		h.Go("crowds", l.crowds)
+	}
 	for i := 1; i < n.r.shape.workers; i++ {
 		h.Go(workerNames[i], func(ctx context.Context) { l.work(ctx, i) })
 	}

@@ -118,12 +118,18 @@ func (l *life) joinWith(ctx context.Context, o registry.JoinOptions) bool {
 }
 
 func (l *life) claim(ctx context.Context, st Step) {
-	ctx, cancel := l.brief(ctx, st)
-	defer cancel()
 	if r := l.n.r; r.shape.batches && r.world.Draw("batch", l.n.key, uint64(r.operations))%4 == 0 {
+		ctx, cancel := l.brief(ctx, st)
+		defer cancel()
 		l.claimAll(ctx)
 		return
 	}
+	l.claimOne(ctx, st)
+}
+
+func (l *life) claimOne(ctx context.Context, st Step) {
+	ctx, cancel := l.brief(ctx, st)
+	defer cancel()
 	l.claimWith(ctx, st.Actor, l.session.Claim)
 }
 

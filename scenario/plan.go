@@ -182,7 +182,7 @@ func everything(s *shape, st servers) []faults.Choice {
 }
 
 // remoteFaults are those of everything, more often at the servers between nodes and
-// store, whose requests come twice.
+// store, whose requests come twice, and which end in order too.
 func remoteFaults(s *shape, st servers) []faults.Choice {
 	all := everything(s, st)
 	for i := range all {
@@ -193,5 +193,7 @@ func remoteFaults(s *shape, st servers) []faults.Choice {
 			c.Peers, c.Weight = st.front, 2
 		}
 	}
-	return all
+	drain := aroundTTL(faults.ServerDrain, s, 0.1, 1.5)
+	drain.Targets, drain.Weight = st.front, 4
+	return append(all, drain)
 }

@@ -31,12 +31,13 @@ func (r *run) startRemotes(handlers faults.Handlers) {
 	for i, name := range names {
 		addresses[i] = network.Address(name)
 		r.world.Process(name, sim.ProcessOptions{}).Start(func(_ context.Context, h *sim.Host) {
-			s, err := remote.NewServer(h, inner(h), remote.ServerOptions{TxnIdle: effectTimeout})
+			store := &behindServer{Engine: inner(h)}
+			s, err := remote.NewServer(h, store, remote.ServerOptions{TxnIdle: effectTimeout})
 			if err != nil {
 				r.world.Fail("harness", err)
 				return
 			}
-			r.remotes = append(r.remotes, s)
+			r.remotes = append(r.remotes, remoteLife{host: h, server: s, store: store})
 		})
 	}
 	r.engine = func(h *sim.Host) store.Engine {
@@ -48,12 +49,13 @@ func (r *run) startRemotes(handlers faults.Handlers) {
 		return e
 	}
 	handlers[faults.ServerCrash] = r.crashHandler(append(handlers[faults.ServerCrash].Targets, names...))
+	handlers[faults.ServerDrain] = r.drainHandler(names)
 }
 
 // countRemotes counts what the servers and their clients have met.
 func (r *run) countRemotes() {
-	for _, s := range r.remotes {
-		n := s.Stats()
+	for _, l := range r.remotes {
+		n := l.server.Stats()
 		r.events[evCopied] += n.Copies
 		r.events[evStranger] += n.Strangers
 	}
@@ -63,5 +65,6 @@ func (r *run) countRemotes() {
 		r.events[evRemoteDoubt] += n.Doubts
 		r.events[evBatched] += n.Batches
 		r.events[evAskedAgain] += n.AskedAgain
+		r.events[evBatchLost] += n.LostBatches
 	}
 }

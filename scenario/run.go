@@ -36,7 +36,7 @@ type run struct {
 	operations int
 	events     [eventCount]uint64
 
-	remotes []*remote.Server // of all lives of all of them
+	remotes []remoteLife // of all of them
 	clients []*remote.Engine
 
 	herd    herded

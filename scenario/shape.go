@@ -42,6 +42,9 @@ type shape struct {
 	// batches makes a quarter of the claims one of all actors at once, and nodes give
 	// back all that they have in one call.
 	batches bool
+	// crowds has each node do the same with all actors at once, now and then, each in a
+	// call of its own.
+	crowds bool
 	// hasty makes workers give up a third of their claims and releases within
 	// milliseconds.
 	hasty bool

@@ -80,6 +80,9 @@ const (
 	evRemoteDoubt                    // … or a commit there stayed without an answer
 	evBatched                        // … or sent several small requests as one
 	evAskedAgain                     // … or asked again for an answer that did not come with those of its batch
+	evBatchLost                      // … or got no answer to a batch of commits
+	evServerEnded                    // a server between nodes and store ended in order
+	evServerWaited                   // … after it had waited for commits under way
 	evAudited                        // the audit claimed every actor
 	eventCount
 )
@@ -95,7 +98,7 @@ var eventNames = [eventCount]string{
 	"resumed", "compacted", "late-row", "agreed", "snapshot-agreed", "monitor-revoked", "marked", "unmarked", "swept", "forgotten", "conflicted", "revoke-limited", "revoke-limit-over",
 	"placed", "found", "no-node", "full", "drained", "drain-moved", "drain-freed", "drain-kept", "drain-resumed", "drain-given-up", "drained-at-last",
 	"draining-refused", "passed-on", "rebalanced",
-	"copied", "stranger", "switched", "remote-doubt", "batched", "asked-again", "audited",
+	"copied", "stranger", "switched", "remote-doubt", "batched", "asked-again", "batch-lost", "server-ended", "server-waited", "audited",
 }
 
 func (r *run) happened(e event) { r.events[e]++ }

@@ -21,6 +21,8 @@ var officeLink = sim.Link{
 type servers struct {
 	all   []string
 	front []string // those that its clients talk to
+
+	behind []string // those that the front talks to; none without servers of store/remote
 }
 
 func (s *shape) serversOf(kind string) servers {
@@ -28,7 +30,7 @@ func (s *shape) serversOf(kind string) servers {
 	if s.remotes == 0 {
 		return st
 	}
-	return servers{all: append(st.all, remoteNames(s.remotes)...), front: remoteNames(s.remotes)}
+	return servers{all: append(st.all, remoteNames(s.remotes)...), front: remoteNames(s.remotes), behind: st.front}
 }
 
 // engineServers are those of the engine itself.

@@ -14,7 +14,8 @@ var errDraining = fmt.Errorf("%w: the server is about to end", store.ErrUnavaila
 // Drain refuses what is new with store.ErrUnavailable, so that clients go to another
 // server, and ends the watches. The steps of transactions and the commits that are
 // under way go on, and their callers get their answers; once the network has sent
-// those, [Server.Close] loses nothing. Draining again does nothing.
+// those, [Server.Close] loses nothing. The watches of those commits end with them.
+// Draining again does nothing.
 func (s *Server) Drain() {
 	var over leftovers
 	s.mu.Lock()

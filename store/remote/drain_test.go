@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kelpie-registry/kelpie/network"
+	"github.com/kelpie-registry/kelpie/sim"
 	"github.com/kelpie-registry/kelpie/store"
 )
 
@@ -73,6 +75,35 @@ func TestDrainEndsWatchesAndClientsGoElsewhere(t *testing.T) {
 		b.holds(1)
 		if s := b.last["server-1"].Stats(); s.Clients != 1 {
 			t.Errorf("the other server has %+v", s)
+		}
+	})
+}
+
+// A commit that is under way when the server begins to drain sets its watches then:
+// nobody would end them, and each would be asked for again and again.
+func TestDrainEndsTheWatchesOfACommitUnderWay(t *testing.T) {
+	const took = time.Second
+	onBench(t, 0, ServerOptions{}, Options{Servers: []network.Address{"slow"}}, func(b *bench) {
+		var server *Server
+		b.world.Process("slow", sim.ProcessOptions{}).Start(func(_ context.Context, h *sim.Host) {
+			var err error
+			server, err = NewServer(h, slowCommits{b.inner, h, func(*slowCommit) time.Duration { return took }}, ServerOptions{})
+			b.must(err)
+		})
+		b.must(b.host.Sleep(b.ctx, time.Millisecond))
+		b.host.Go("drain", func(ctx context.Context) {
+			_ = b.host.Sleep(ctx, took/2)
+			server.Drain()
+		})
+		tx := b.begin()
+		w, err := tx.Watch([]byte("a"))
+		b.must(err)
+		tx.Add([]byte("n"), 1)
+		b.must(tx.Commit())
+		b.want(w.Wait(b.ctx), store.ErrUnavailable, "no such watch")
+		b.holds(1)
+		if s := server.Stats(); s.Watches != 0 || s.Busy != 0 {
+			t.Errorf("the server has %+v", s)
 		}
 	})
 }

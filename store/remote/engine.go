@@ -115,6 +115,8 @@ type Stats struct {
 
 	Batches    uint64 // requests that brought several small ones
 	AskedAgain uint64 // small ones whose answer did not come with those of their batch
+
+	LostBatches uint64 // batches of commits that stayed without an answer
 }
 
 // Stats returns the client's counts.

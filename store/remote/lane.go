@@ -153,6 +153,9 @@ func (e *Engine) carry(ctx context.Context, n *lane, parts []*part) ([]answer, e
 		bodies[i] = p.body
 	}
 	reply, err := e.request(ctx, n.link, methodBatch, encodeBatch(n.kind, bodies), 0)
+	if n.kind == partCommit && errors.Is(err, network.ErrNoReply) {
+		e.count(&e.stats.LostBatches)
+	}
 	switch {
 	case errors.Is(err, network.ErrTooLarge):
 		// It may be the reply that is: see helloPadding for why that cannot be when

@@ -285,7 +285,7 @@ func (s *Server) beginCommit(req commitRequest, size int, over *leftovers) (*txn
 }
 
 // committed remembers an outcome. The watches of a transaction that committed are
-// now the client's.
+// now the client's, unless the server is about to end.
 func (s *Server) committed(t *txn, o *outcome, reply []byte, applied bool) {
 	var over leftovers
 	s.mu.Lock()
@@ -300,7 +300,7 @@ func (s *Server) committed(t *txn, o *outcome, reply []byte, applied bool) {
 	for _, n := range slices.Sorted(maps.Keys(t.watches)) {
 		switch {
 		case !applied: // the engine has ended them
-		case c.gone:
+		case c.gone, s.draining:
 			over.watches = append(over.watches, t.watches[n])
 		default:
 			c.watches[n] = t.watches[n]
