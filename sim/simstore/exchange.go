@@ -23,6 +23,8 @@ type exchange struct {
 	answer  error // of the server
 
 	since time.Duration // when the wait began, on the client's clock
+	turns bool          // it is waited for in turns, and stays in flight between them
+	sent  bool          // it is in flight, or has been
 	done  clock.Event
 	over  bool // nobody waits any more
 	err   error
@@ -54,17 +56,20 @@ func (x *exchange) do(ctx context.Context) error {
 	return err
 }
 
-// wait may be repeated when ctx ended it.
+// wait waits for the answer. What is waited for in turns may be waited for again when
+// ctx ended it: for as long as a client waits altogether.
 func (x *exchange) wait(ctx context.Context) error {
 	e := x.engine
-	x.since = e.h.Monotonic()
-	e.inFlight = append(e.inFlight, x)
-	if !e.ticking {
-		e.ticking = true
-		e.h.After(e.server.faults.timeout(), e.tick)
+	if !x.sent {
+		x.sent, x.since = true, e.h.Monotonic()
+		e.inFlight = append(e.inFlight, x)
+		if !e.ticking {
+			e.ticking = true
+			e.h.After(e.server.faults.timeout(), e.tick)
+		}
 	}
 	err := x.done.Wait(ctx)
-	if i := slices.Index(e.inFlight, x); i >= 0 {
+	if i := slices.Index(e.inFlight, x); i >= 0 && (x.over || !x.turns) {
 		e.inFlight = slices.Delete(e.inFlight, i, i+1)
 	}
 	switch {

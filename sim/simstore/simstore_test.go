@@ -421,6 +421,36 @@ func TestWatchNoticeIsLostInACut(t *testing.T) {
 	})
 }
 
+// TestALostNoticeEndsAWatchThatIsWaitedForInTurns: who waits for a watch for a while,
+// again and again, hears that its notice is lost as one does who waits once.
+func TestALostNoticeEndsAWatchThatIsWaitedForInTurns(t *testing.T) {
+	l := newLab(t, 1)
+	l.run(func(h *sim.Host, e store.Engine) error {
+		tx := e.Begin(h.Context())
+		w, err := tx.Watch([]byte("k"))
+		if err != nil {
+			return err
+		}
+		if err := tx.Commit(); err != nil {
+			return err
+		}
+		l.Net().Cut("store", "client")
+		if err := put(context.Background(), l.inner, "k", "1"); err != nil {
+			return err
+		}
+		for range 100 {
+			ctx, cancel := h.WithTimeout(h.Context(), 200*time.Millisecond)
+			err = w.Wait(ctx)
+			cancel()
+			if errors.Is(err, store.ErrUnavailable) {
+				return nil
+			}
+		}
+		t.Errorf("after twenty seconds: %v", err)
+		return nil
+	})
+}
+
 func TestCloseEndsTheConnectionAndNotTheStore(t *testing.T) {
 	l := newLab(t, 1)
 	l.run(func(h *sim.Host, e store.Engine) error {

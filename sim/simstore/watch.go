@@ -73,7 +73,7 @@ func (w *watch) Wait(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
-		w.notice = &exchange{call: w.call, doing: "watch", done: w.h.NewEvent()}
+		w.notice = &exchange{call: w.call, doing: "watch", turns: true, done: w.h.NewEvent()}
 		w.server.notify(w)
 	}
 	err := w.notice.wait(ctx)
