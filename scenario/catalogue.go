@@ -220,7 +220,8 @@ var catalogue = []Scenario{
 		Name:  "remote",
 		About: "the store is behind two servers, which crash, and whose requests and answers are lost, late and doubled",
 		Sometimes: []string{
-			"copied", "stranger", "switched", "remote-doubt", "batched", "asked-again", "batch-lost", "server-ended", "server-waited", "doubt-applied", "doubt-dropped",
+			"copied", "stranger", "switched", "remote-doubt", "batched", "asked-again", "batch-lost", "server-ended", "server-waited",
+			"watch-fired", "watch-ended", "watch-resumed", "doubt-applied", "doubt-dropped",
 			"takeover", "revoked", "recovered", "lost", "rejoined", "moved", "released", "audited",
 		},
 		MinSeeds: 100,

@@ -87,6 +87,9 @@ func (n *node) main(_ context.Context, h *sim.Host) {
 	if n.r.shape.crowds {
 		h.Go("crowds", l.crowds)
 	}
+	if n.r.shape.remotes > 0 {
+		h.Go("watch next", l.watchNext)
+	}
 	for i := 1; i < n.r.shape.workers; i++ {
 		h.Go(workerNames[i], func(ctx context.Context) { l.work(ctx, i) })
 	}

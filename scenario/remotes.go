@@ -66,5 +66,6 @@ func (r *run) countRemotes() {
 		r.events[evBatched] += n.Batches
 		r.events[evAskedAgain] += n.AskedAgain
 		r.events[evBatchLost] += n.LostBatches
+		r.events[evWatchResumed] += n.Resumed
 	}
 }

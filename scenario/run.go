@@ -38,6 +38,7 @@ type run struct {
 
 	remotes []remoteLife // of all of them
 	clients []*remote.Engine
+	watches keyWatches
 
 	herd    herded
 	members []member // every session that was joined
@@ -182,6 +183,10 @@ func (r *run) build() (err error) {
 	victim := r.nodes[r.world.Draw("victim")%uint64(len(r.nodes))]
 	r.world.After(chaosEnds, "victim", victim.proc.Crash)
 	r.world.After(auditBegins, "audit", r.startAudit)
+	if r.shape.remotes > 0 {
+		r.watches.changes = make([]keyChanged, r.shape.nodes)
+		r.world.After(auditBegins, "watches", r.checkWatches)
+	}
 	r.world.Invariant("registry", func() error { return r.monitor.Check(r.world.Now()) })
 	return nil
 }

@@ -116,6 +116,7 @@ func TestSeedsThatOnceFailed(t *testing.T) {
 		{"membership", 724, "the simulated FoundationDB gave a read version below one that it had given while idle"},
 		{"join-same-id", 725, "the history did not say that a join may end the session of its own process's doubtful one"},
 		{"placement", 2715, "a drain that was cut short kept an actor, which nobody had accepted, from those who asked for it"},
+		{"remote", 161, "what was given back was told by the token of a record that a claim in doubt had replaced meanwhile"},
 		{"join-same-id", 361760204901419, "a join in doubt that had taken effect and was overtaken answered that the id is in use"},
 	} {
 		s, err := scenario.Find(c.scenario)

@@ -83,6 +83,9 @@ const (
 	evBatchLost                      // … or got no answer to a batch of commits
 	evServerEnded                    // a server between nodes and store ended in order
 	evServerWaited                   // … after it had waited for commits under way
+	evWatchFired                     // a watch of the store fired
+	evWatchEnded                     // … or ended with an error
+	evWatchResumed                   // a wait for one was answered after an answer to it had been lost
 	evAudited                        // the audit claimed every actor
 	eventCount
 )
@@ -98,7 +101,7 @@ var eventNames = [eventCount]string{
 	"resumed", "compacted", "late-row", "agreed", "snapshot-agreed", "monitor-revoked", "marked", "unmarked", "swept", "forgotten", "conflicted", "revoke-limited", "revoke-limit-over",
 	"placed", "found", "no-node", "full", "drained", "drain-moved", "drain-freed", "drain-kept", "drain-resumed", "drain-given-up", "drained-at-last",
 	"draining-refused", "passed-on", "rebalanced",
-	"copied", "stranger", "switched", "remote-doubt", "batched", "asked-again", "batch-lost", "server-ended", "server-waited", "audited",
+	"copied", "stranger", "switched", "remote-doubt", "batched", "asked-again", "batch-lost", "server-ended", "server-waited", "watch-fired", "watch-ended", "watch-resumed", "audited",
 }
 
 func (r *run) happened(e event) { r.events[e]++ }
