@@ -17,6 +17,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/grpc"
 
+	"github.com/kelpie-registry/kelpie/clock"
 	"github.com/kelpie-registry/kelpie/store"
 	"github.com/kelpie-registry/kelpie/store/etcd"
 )
@@ -238,8 +239,11 @@ func TestTheMembersOfTwoClustersAreToldApart(t *testing.T) {
 	_, one := startImpostor(t, 1)
 	_, other := startImpostor(t, 2)
 	e, err := etcd.Open(t.Context(), etcd.Options{Endpoints: []string{one, other}})
-	for range 10 { // Open itself may have met one of them only
+	for range 10_000 { // Open itself may have met one of them only, and the way to the other take its time
 		if err != nil {
+			break
+		}
+		if err = clock.System().Sleep(t.Context(), time.Millisecond); err != nil {
 			break
 		}
 		tx := e.Begin(t.Context())
