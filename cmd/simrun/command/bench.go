@@ -84,7 +84,7 @@ func (a *app) benchLoadCommand() *cobra.Command {
 their share of the actors, and then do nothing but what the registry does by
 itself, which is counted at the store for ten renewals. Then some nodes die, and
 others take one actor of each over. At the end records, index and load counters
-must agree. A million actors take about half a minute and 2 GB.`,
+must agree. A million actors take some minutes and 2 GB.`,
 		Example: `  simrun bench load
   simrun bench load --nodes 1000 --actors 1000000
   simrun bench load --json >load.json`,
