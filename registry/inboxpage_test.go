@@ -6,10 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/kelpie-registry/kelpie/host"
 	"github.com/kelpie-registry/kelpie/registry"
 	"github.com/kelpie-registry/kelpie/store"
-	"github.com/kelpie-registry/kelpie/store/memory"
 )
 
 // What waits in the inbox is read a page at a time, with the records of its actors: the
@@ -147,24 +145,7 @@ func BenchmarkAssignments(b *testing.B) {
 func benchmarkAssignments(b *testing.B, actors int) {
 	b.Helper()
 	ctx := b.Context()
-	h, err := host.NewSystem(host.SystemOptions{Name: "node"})
-	if err != nil {
-		b.Fatal(err)
-	}
-	engine := memory.New(memory.Options{Clock: h})
-	counted := &readCount{Engine: engine}
-	open := func(e store.Engine) *registry.Registry {
-		db, err := store.Open(e, h, h.Rand(), store.Options{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		r, err := registry.Open(h, db, registry.Options{TTL: time.Hour, Monitors: -1})
-		if err != nil {
-			b.Fatal(err)
-		}
-		return r
-	}
-	places, takes := open(engine), open(counted)
+	places, takes, counted := besideCounted(b)
 	s, err := takes.Join(ctx, "node", registry.JoinOptions{Address: "10.0.0.1:7000"})
 	if err != nil {
 		b.Fatal(err)
@@ -193,7 +174,4 @@ func benchmarkAssignments(b *testing.B, actors int) {
 	b.StopTimer()
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(taken), "µs/actor")
 	b.ReportMetric(float64(counted.reads.Load())/float64(taken), "reads/actor")
-	if err := h.Close(context.WithoutCancel(ctx)); err != nil {
-		b.Error(err)
-	}
 }

@@ -50,6 +50,35 @@ func (t *readCountTxn) GetRange(begin, end []byte, o store.RangeOptions) ([]stor
 	return rows, more, err
 }
 
+// besideCounted returns two registries on one store in memory, what the second of them
+// reads being counted. Their host ends with the benchmark.
+func besideCounted(b *testing.B) (plain, counting *registry.Registry, counted *readCount) {
+	b.Helper()
+	h, err := host.NewSystem(host.SystemOptions{Name: "node"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := h.Close(context.WithoutCancel(b.Context())); err != nil {
+			b.Error(err)
+		}
+	})
+	engine := memory.New(memory.Options{Clock: h})
+	counted = &readCount{Engine: engine}
+	open := func(e store.Engine) *registry.Registry {
+		db, err := store.Open(e, h, h.Rand(), store.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		r, err := registry.Open(h, db, registry.Options{TTL: time.Hour, Monitors: -1})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return r
+	}
+	return open(engine), open(counted), counted
+}
+
 // BenchmarkNodeChange measures what a change of a node costs each of those who
 // follow the nodes: the round trips, rows and bytes that a watcher reads until it
 // has been told. In a burst, 100 changes are made while the watcher is busy, and the
@@ -65,24 +94,7 @@ func BenchmarkNodeChange(b *testing.B) {
 func benchmarkNodeChange(b *testing.B, nodes, burst int) {
 	b.Helper()
 	ctx := b.Context()
-	h, err := host.NewSystem(host.SystemOptions{Name: "node"})
-	if err != nil {
-		b.Fatal(err)
-	}
-	engine := memory.New(memory.Options{Clock: h})
-	counted := &readCount{Engine: engine}
-	open := func(e store.Engine) *registry.Registry {
-		db, err := store.Open(e, h, h.Rand(), store.Options{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		r, err := registry.Open(h, db, registry.Options{TTL: time.Hour, Monitors: -1})
-		if err != nil {
-			b.Fatal(err)
-		}
-		return r
-	}
-	nodesReg, watchReg := open(engine), open(counted)
+	nodesReg, watchReg, counted := besideCounted(b)
 	join := func(i int) *registry.Session {
 		s, err := nodesReg.Join(ctx, registry.NodeID(fmt.Sprintf("node-%05d", i)), registry.JoinOptions{Address: "10.0.0.1:7000"})
 		if err != nil {
@@ -139,7 +151,4 @@ func benchmarkNodeChange(b *testing.B, nodes, burst int) {
 	b.ReportMetric(float64(counted.reads.Load())/float64(changes), "reads/change")
 	b.ReportMetric(float64(counted.rows.Load())/float64(changes), "rows/change")
 	b.ReportMetric(float64(counted.bytes.Load())/float64(changes), "bytes/change")
-	if err := h.Close(context.WithoutCancel(ctx)); err != nil {
-		b.Error(err)
-	}
 }

@@ -97,12 +97,12 @@ func heldLook(s *shape, front []string, r *rand.Rand, victim int, beat time.Dura
 	return fs
 }
 
-// linkFaults returns the fault for the way to each server.
-func linkFaults(front []string, f faults.Fault) []faults.Fault {
-	fs := make([]faults.Fault, len(front))
-	for i, server := range front {
+// linkFaults returns the fault for the way to each peer.
+func linkFaults(peers []string, f faults.Fault) []faults.Fault {
+	fs := make([]faults.Fault, len(peers))
+	for i, peer := range peers {
 		fs[i] = f
-		fs[i].Peer = server
+		fs[i].Peer = peer
 	}
 	return fs
 }

@@ -38,14 +38,10 @@ func (s Scenario) plan(c Config, kind string) (faults.Plan, error) {
 	if c.Plan != nil {
 		return *c.Plan, nil
 	}
-	nodes := make([]string, s.shape.nodes)
-	for i := range nodes {
-		nodes[i] = nodeName(i)
-	}
 	st := s.shape.serversOf(kind)
 	swarm, err := faults.Swarm{
 		Kinds:     s.choices(kind),
-		Targets:   nodes,
+		Targets:   nodeNames(s.shape.nodes),
 		Peers:     append(st.front[:len(st.front):len(st.front)], sinkName),
 		Horizon:   chaosEnds - time.Second,
 		HealAt:    chaosEnds,

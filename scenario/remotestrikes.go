@@ -41,24 +41,14 @@ func lostServer(s *shape, server string, r *rand.Rand, at time.Duration) []fault
 
 // lostAnswers cuts the server's way to the nodes: it goes on committing.
 func lostAnswers(s *shape, server string, r *rand.Rand, at time.Duration) []faults.Fault {
-	return nodeFaults(s, faults.Fault{At: at, For: s.ttl/10 + upTo(r, s.ttl/3), Kind: faults.Cut, Target: server})
+	return linkFaults(nodeNames(s.nodes), faults.Fault{At: at, For: s.ttl/10 + upTo(r, s.ttl/3), Kind: faults.Cut, Target: server})
 }
 
 // lateCopies has the server end in order, while each request of the nodes comes twice,
 // the copies by up to 200 ms apart: one of two may find that it drains.
 func lateCopies(s *shape, server string, r *rand.Rand, at time.Duration) []faults.Fault {
 	begin, long := at-s.ttl/10, s.ttl/5
-	fs := nodeFaults(s, faults.Fault{At: begin, For: long, Kind: faults.Duplicate, Target: server, Amount: 1})
-	fs = append(fs, nodeFaults(s, faults.Fault{At: begin, For: long, Kind: faults.SlowLink, Target: server, Amount: 50 + float64(r.IntN(350))})...)
+	fs := linkFaults(nodeNames(s.nodes), faults.Fault{At: begin, For: long, Kind: faults.Duplicate, Target: server, Amount: 1})
+	fs = append(fs, linkFaults(nodeNames(s.nodes), faults.Fault{At: begin, For: long, Kind: faults.SlowLink, Target: server, Amount: 50 + float64(r.IntN(350))})...)
 	return append(fs, faults.Fault{At: at, For: s.ttl/10 + upTo(r, s.ttl), Kind: faults.ServerDrain, Target: server})
-}
-
-// nodeFaults returns the fault for the way to each node.
-func nodeFaults(s *shape, f faults.Fault) []faults.Fault {
-	fs := make([]faults.Fault, s.nodes)
-	for i := range fs {
-		fs[i] = f
-		fs[i].Peer = nodeName(i)
-	}
-	return fs
 }

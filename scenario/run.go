@@ -193,6 +193,14 @@ func (r *run) build() (err error) {
 
 func nodeName(i int) string { return "node-" + strconv.Itoa(i+1) }
 
+func nodeNames(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = nodeName(i)
+	}
+	return names
+}
+
 func (r *run) nodeID(i int) registry.NodeID {
 	if r.shape.sharedID {
 		return "shared"
